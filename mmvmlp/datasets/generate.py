@@ -1,0 +1,218 @@
+"""Making a data set: checks of the request, and all or nothing on the disk."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from tqdm import tqdm
+
+from mmvmlp.datasets.coco_categories import Categories
+from mmvmlp.datasets.layouts import FIRST_VAL_IMAGE_ID, Layout, SceneOptions, write_layout
+from mmvmlp.datasets.sources import attribution
+
+# Raise it whenever the same request would give other files.
+GENERATOR_VERSION = 1
+
+MANIFEST_NAME = 'digit_scenes.json'
+DEFAULT_SIZES: dict[Layout, tuple[int, int]] = {
+    'coco': (192, 192),
+    'ade': (192, 192),
+    'imagenet': (64, 64),
+}
+SMALLEST_SIZES: dict[Layout, int] = {'coco': 64, 'ade': 64, 'imagenet': 32}
+LARGEST_SIZE = 2048
+MOST_DIGITS = 12
+
+
+def make_digit_scenes(
+    out_dir: str | Path,
+    layout: str = 'coco',
+    train: int = 400,
+    val: int = 100,
+    size: int | tuple[int, int] | None = None,
+    seed: int = 0,
+    categories: str = 'digits',
+    *,
+    digits_per_scene: tuple[int, int] = (3, 7),
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Make the digit scenes, or find that they are already there.
+
+    The folder appears under its name only when it is complete.
+
+    Args:
+        out_dir: Folder to make.
+        layout: 'coco', 'ade' or 'imagenet'.
+        train: Number of training pictures.
+        val: Number of validation pictures.
+        size: Side, or height and width, in pixels; by default 192, and 64 for 'imagenet'.
+        seed: Picture number i of a split depends on the seed, the split and i, not on how many
+            there are.
+        categories: Category names of a COCO layout: 'digits', or 'coco80' for the eighty of COCO.
+        digits_per_scene: Least and greatest number of digits in a scene; 'imagenet' has one.
+        overwrite: Replace an earlier data set of this generator that was asked for otherwise.
+        progress: Show a progress bar.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: If an argument has a value that is not accepted.
+        FileExistsError: If something else is at `out_dir`.
+    """
+    options = _checked_options(layout, train, val, size, seed, categories, digits_per_scene)
+    # A link to a folder on another disk: the temporary folder must be on that disk.
+    target = Path(out_dir).expanduser().resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    manifest = {'version': GENERATOR_VERSION, **asdict(options)}
+    manifest_text = json.dumps(manifest, indent=2) + '\n'
+    with _locked(target.parent):
+        incomplete = target.with_name(f'.{target.name}.incomplete')
+        replaced = target.with_name(f'.{target.name}.replaced')
+        for leftover in (incomplete, replaced):
+            if leftover.exists():
+                shutil.rmtree(leftover)
+        if _is_up_to_date(target, manifest_text, overwrite):
+            print(f'{out_dir} is up to date.')
+            return Path(out_dir)
+        incomplete.mkdir()
+        try:
+            with tqdm(
+                total=options.train + options.val,
+                desc=f'digit scenes ({options.layout})',
+                unit='picture',
+                disable=not progress,
+            ) as bar:
+                write_layout(incomplete, options, bar.update)
+            (incomplete / 'ATTRIBUTION.txt').write_text(attribution(), encoding='utf-8')
+            (incomplete / MANIFEST_NAME).write_text(manifest_text, encoding='utf-8')
+            if target.exists():
+                target.rename(replaced)
+            incomplete.rename(target)
+        except BaseException:
+            shutil.rmtree(incomplete, ignore_errors=True)
+            raise
+        shutil.rmtree(replaced, ignore_errors=True)
+    return Path(out_dir)
+
+
+def _checked_options(
+    layout: str,
+    train: int,
+    val: int,
+    size: int | tuple[int, int] | None,
+    seed: int,
+    categories: str,
+    digits_per_scene: tuple[int, int],
+) -> SceneOptions:
+    if layout not in get_args(Layout):
+        raise ValueError(f'layout must be one of {_listed(get_args(Layout))}, got {layout!r}')
+    known_layout = cast('Layout', layout)
+    if categories not in get_args(Categories):
+        raise ValueError(
+            f'categories must be one of {_listed(get_args(Categories))}, got {categories!r}'
+        )
+    if categories != 'digits' and layout != 'coco':
+        raise ValueError(
+            f"categories must be 'digits' with the {layout!r} layout, got {categories!r}"
+        )
+    _check_range('train', train, 1, FIRST_VAL_IMAGE_ID)
+    _check_range('val', val, 1, FIRST_VAL_IMAGE_ID)
+    _check_range('seed', seed, 0, 2**63 - 1)
+    height, width = _checked_pair(
+        'size',
+        DEFAULT_SIZES[known_layout] if size is None else size,
+        SMALLEST_SIZES[known_layout],
+        LARGEST_SIZE,
+    )
+    fewest, most = _checked_pair('digits_per_scene', digits_per_scene, 1, MOST_DIGITS)
+    if fewest > most:
+        raise ValueError(
+            f'digits_per_scene must have its least number first, got {digits_per_scene}'
+        )
+    return SceneOptions(
+        layout=known_layout,
+        train=train,
+        val=val,
+        size=(height, width),
+        seed=seed,
+        categories=cast('Categories', categories),
+        digits_per_scene=(fewest, most),
+    )
+
+
+def _checked_pair(
+    name: str, value: int | tuple[int, int], least: int, most: int
+) -> tuple[int, int]:
+    pair = tuple(value) if isinstance(value, tuple | list) else (value,)
+    if len(pair) not in (1, 2):
+        raise ValueError(f'{name} must be one or two numbers, got {value!r}')
+    for number in pair:
+        _check_range(name, number, least, most)
+    return int(pair[0]), int(pair[-1])
+
+
+def _check_range(name: str, value: Any, least: int, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f'{name} must be a whole number from {least} to {most}, got {value!r}')
+
+
+def _listed(values: tuple[str, ...]) -> str:
+    return ', '.join(repr(value) for value in values)
+
+
+def _is_up_to_date(target: Path, manifest_text: str, overwrite: bool) -> bool:
+    """Whether the very data set asked for is there.
+
+    Raises:
+        FileExistsError: If there is something that must stay.
+    """
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return False
+    manifest = target / MANIFEST_NAME
+    if not manifest.is_file():
+        raise FileExistsError(
+            f'{target} exists and was not made by this generator: it is left as it is. '
+            'Name another folder.'
+        )
+    if manifest.read_text(encoding='utf-8') == manifest_text:
+        return True
+    if not overwrite:
+        raise FileExistsError(
+            f'{target} has digit scenes made with other options (see {MANIFEST_NAME} in it). '
+            'Name another folder, or ask to overwrite it.'
+        )
+    return False
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Let one process at a time make data sets in a folder, where the system has such locks.
+
+    A lock on the folder itself leaves no file behind, and ends with the process however that
+    ends.
+    """
+    if sys.platform == 'win32':
+        yield
+        return
+    import fcntl
+    import os
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        # Some network file systems cannot lock a folder; then two runs at once are on their own.
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(descriptor)
