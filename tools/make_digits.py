@@ -56,7 +56,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         '--overwrite',
         action='store_true',
-        help='replace digit scenes that were made there with other options',
+        help='replace digit scenes that were made there before',
     )
     return parser.parse_args(arguments)
 

@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -58,7 +58,7 @@ def make_digit_scenes(
             there are.
         categories: Category names of a COCO layout: 'digits', or 'coco80' for the eighty of COCO.
         digits_per_scene: Least and greatest number of digits in a scene; 'imagenet' has one.
-        overwrite: Replace an earlier data set of this generator that was asked for otherwise.
+        overwrite: Replace what this generator made there before, be it the same or not.
         progress: Show a progress bar.
 
     Returns:
@@ -69,11 +69,11 @@ def make_digit_scenes(
         FileExistsError: If something else is at `out_dir`.
     """
     options = _checked_options(layout, train, val, size, seed, categories, digits_per_scene)
-    # A link to a folder on another disk: the temporary folder must be on that disk.
-    target = Path(out_dir).expanduser().resolve()
+    folder = Path(out_dir).expanduser()
+    # Where a link leads to another disk, the temporary folder must be on that disk.
+    target = folder.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
-    manifest = {'version': GENERATOR_VERSION, **asdict(options)}
-    manifest_text = json.dumps(manifest, indent=2) + '\n'
+    manifest_text = json.dumps({'version': GENERATOR_VERSION, **asdict(options)}, indent=2) + '\n'
     with _locked(target.parent):
         incomplete = target.with_name(f'.{target.name}.incomplete')
         replaced = target.with_name(f'.{target.name}.replaced')
@@ -81,8 +81,8 @@ def make_digit_scenes(
             if leftover.exists():
                 shutil.rmtree(leftover)
         if _is_up_to_date(target, manifest_text, overwrite):
-            print(f'{out_dir} is up to date.')
-            return Path(out_dir)
+            print(f'{folder} is up to date.')
+            return folder
         incomplete.mkdir()
         try:
             with tqdm(
@@ -101,7 +101,7 @@ def make_digit_scenes(
             shutil.rmtree(incomplete, ignore_errors=True)
             raise
         shutil.rmtree(replaced, ignore_errors=True)
-    return Path(out_dir)
+    return folder
 
 
 def _checked_options(
@@ -183,14 +183,21 @@ def _is_up_to_date(target: Path, manifest_text: str, overwrite: bool) -> bool:
             f'{target} exists and was not made by this generator: it is left as it is. '
             'Name another folder.'
         )
-    if manifest.read_text(encoding='utf-8') == manifest_text:
+    if overwrite:
+        return False
+    present = manifest.read_text(encoding='utf-8')
+    if present == manifest_text:
         return True
-    if not overwrite:
-        raise FileExistsError(
-            f'{target} has digit scenes made with other options (see {MANIFEST_NAME} in it). '
-            'Name another folder, or ask to overwrite it.'
-        )
-    return False
+    there, asked = json.loads(present), json.loads(manifest_text)
+    differences = ', '.join(
+        f'{name} {there.get(name)!r} instead of {value!r}'
+        for name, value in asked.items()
+        if there.get(name) != value
+    )
+    raise FileExistsError(
+        f'{target} has digit scenes made with {differences}. '
+        'Name another folder, or ask to overwrite it.'
+    )
 
 
 @contextmanager
@@ -209,10 +216,8 @@ def _locked(folder: Path) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         # Some network file systems cannot lock a folder; then two runs at once are on their own.
-        try:
+        with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError:
-            pass
         yield
     finally:
         os.close(descriptor)

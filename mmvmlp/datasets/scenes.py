@@ -31,6 +31,8 @@ PLACEMENT_TRIES = 100
 CELL = 16
 MARGIN = 2
 SHARPENING = 1.0
+# The lower, the bolder the stroke: thin ones are lost in a mask head's 28 by 28 cells.
+STROKE_LEVEL = (0.34, 0.44)
 MIN_LUMA_STEP = 60.0
 COLOUR_TRIES = 24
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
@@ -114,10 +116,8 @@ def compose_scene(
     digits: list[Digit] = []
     for _ in range(count):
         for _ in range(PLACEMENT_TRIES):
-            glyph = _draw_glyph(rng, split, min(size), SCENE_DIGIT_HEIGHT)
+            glyph = _draw_glyph(rng, split, size, SCENE_DIGIT_HEIGHT)
             height, width = glyph.alpha.shape
-            if height > size[0] or width > size[1]:
-                continue
             top = int(rng.integers(size[0] - height + 1))
             left = int(rng.integers(size[1] - width + 1))
             covered = _cover(digits, full_areas, glyph, top, left)
@@ -155,13 +155,13 @@ def compose_clutter(
     canvas, photograph = _background(rng, split, size)
     fragments = np.zeros(size, dtype=np.bool_)
     for _ in range(int(rng.integers(2, 5))):
-        fragment = _draw_glyph(rng, split, min(size), CLUTTER_DIGIT_HEIGHT)
+        fragment = _draw_glyph(rng, split, size, CLUTTER_DIGIT_HEIGHT)
         top, left = _border_position(rng, fragment.alpha.shape, size)
         colour = _contrasting_colour(rng, canvas, fragments, fragment.alpha, top, left)
         _blend(canvas, fragment.alpha, top, left, colour)
         inside, opacity = _overlap(fragments, fragment.alpha, top, left)
         inside |= opacity >= 0.5
-    glyph = _draw_glyph(rng, split, min(size), CLUTTER_DIGIT_HEIGHT, label)
+    glyph = _draw_glyph(rng, split, size, CLUTTER_DIGIT_HEIGHT, label)
     height, width = glyph.alpha.shape
     # The digit asked for is the one near the middle, but never at the same pixel.
     top = round((size[0] - height) * float(rng.uniform(0.25, 0.75)))
@@ -205,7 +205,7 @@ def _background(rng: np.random.Generator, split: Split, size: tuple[int, int]) -
 def _draw_glyph(
     rng: np.random.Generator,
     split: Split,
-    short_side: int,
+    size: tuple[int, int],
     height_range: tuple[float, float],
     label: int | None = None,
 ) -> _Glyph:
@@ -213,15 +213,22 @@ def _draw_glyph(
     if label is None:
         label = int(rng.integers(10))
     chosen = int(rng.choice(np.flatnonzero(scans.labels == label)))
-    pixels_per_cell = short_side * float(rng.uniform(*height_range)) / 8
-    alpha = _rasterise(
-        scans.images[chosen],
-        pixels_per_cell=pixels_per_cell,
-        stretch=float(rng.uniform(1 - STRETCH, 1 + STRETCH)),
-        degrees=float(rng.uniform(-ROTATION_DEGREES, ROTATION_DEGREES)),
-        level=float(rng.uniform(0.34, 0.44)),
-    )
-    return _Glyph(label, int(scans.indices[chosen]), alpha)
+    pixels_per_cell = min(size) * float(rng.uniform(*height_range)) / 8
+    stretch = float(rng.uniform(1 - STRETCH, 1 + STRETCH))
+    degrees = float(rng.uniform(-ROTATION_DEGREES, ROTATION_DEGREES))
+    level = float(rng.uniform(*STROKE_LEVEL))
+    while True:
+        alpha = _rasterise(
+            scans.images[chosen],
+            pixels_per_cell=pixels_per_cell,
+            stretch=stretch,
+            degrees=degrees,
+            level=level,
+        )
+        if alpha.shape[0] <= size[0] and alpha.shape[1] <= size[1]:
+            return _Glyph(label, int(scans.indices[chosen]), alpha)
+        # Turned, stretched and with its soft edge, a big digit can outgrow a small picture.
+        pixels_per_cell *= 0.9
 
 
 def _rasterise(
@@ -234,10 +241,10 @@ def _rasterise(
     """
     padded = np.pad(scan / scan.max(), MARGIN)
     side = padded.shape[0] * CELL
-    landscape = cv2.resize(padded, (side, side), interpolation=cv2.INTER_CUBIC)
-    landscape = cv2.GaussianBlur(landscape, (0, 0), 0.25 * CELL)
+    coarse = cv2.resize(padded, (side, side), interpolation=cv2.INTER_CUBIC)
+    smooth = cv2.GaussianBlur(coarse, (0, 0), 0.25 * CELL)
     # The loop of a 6 or an 8 is a dent of one cell: without deepening it would be filled.
-    landscape += SHARPENING * (landscape - cv2.GaussianBlur(landscape, (0, 0), CELL))
+    landscape = smooth + SHARPENING * (smooth - cv2.GaussianBlur(smooth, (0, 0), CELL))
     radians = np.deg2rad(degrees)
     turn = np.array([[np.cos(radians), -np.sin(radians)], [np.sin(radians), np.cos(radians)]])
     zoom = turn @ np.diag([stretch, 1.0]) * pixels_per_cell / CELL
@@ -246,7 +253,8 @@ def _rasterise(
     warped = cv2.warpAffine(
         landscape, np.column_stack([zoom, centre]), (reach, reach), flags=cv2.INTER_LINEAR
     )
-    alpha = np.clip(0.5 + (warped - level) * pixels_per_cell / 1.5, 0, 1).astype(np.float32)
+    opacity = np.clip(0.5 + (warped - level) * pixels_per_cell / 1.5, 0, 1)
+    alpha: Plane = opacity.astype(np.float32)
     left, top, width, height = cv2.boundingRect((alpha > 0).astype(np.uint8))
     return alpha[top : top + height, left : left + width]
 
@@ -322,11 +330,12 @@ def _contrasting_colour(
     other, _ = _overlap(others, alpha, top, left)
     luma = below @ _LUMA
     grounds = [luma[ground] for ground in (other, ~other) if ground.any()]
-    best_share, best = -1.0, np.zeros(3, dtype=np.float32)
+    best_share = -1.0
+    best: Plane = np.zeros(3, dtype=np.float32)
     for _ in range(COLOUR_TRIES):
         saturation = 0.0 if rng.random() < 0.25 else rng.uniform(0.3, 1.0)
         rgb = colorsys.hsv_to_rgb(rng.random(), saturation, rng.random())
-        colour = np.array(rgb, dtype=np.float32) * 255
+        colour: Plane = np.array(rgb, dtype=np.float32) * 255
         brightness = colour @ _LUMA
         share = min(
             float((np.abs(ground - brightness) >= MIN_LUMA_STEP).mean()) for ground in grounds
@@ -345,4 +354,5 @@ def _blend(canvas: Plane, alpha: Plane, top: int, left: int, colour: Plane) -> N
 
 def _finish(rng: np.random.Generator, canvas: Plane) -> Rgb:
     noise = rng.normal(0, rng.uniform(0, 4), canvas.shape).astype(np.float32)
-    return np.clip(np.rint(canvas + noise), 0, 255).astype(np.uint8)
+    finished: Rgb = np.clip(np.rint(canvas + noise), 0, 255).astype(np.uint8)
+    return finished
