@@ -1,0 +1,39 @@
+"""Vision-MLP backbones for OpenMMLab: multi-scale feature pyramids at any image size."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmvmlp.backbones import FeatureInfo, HireMLP, VisionMLP
+    from mmvmlp.build import build_backbone, build_classifier, list_backbones
+    from mmvmlp.checkpoint import CheckpointError, CheckpointReport, load_checkpoint
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CheckpointError",
+    "CheckpointReport",
+    "FeatureInfo",
+    "HireMLP",
+    "VisionMLP",
+    "__version__",
+    "build_backbone",
+    "build_classifier",
+    "list_backbones",
+    "load_checkpoint",
+]
+
+_MODULES = {
+    "mmvmlp.backbones": ("FeatureInfo", "HireMLP", "VisionMLP"),
+    "mmvmlp.build": ("build_backbone", "build_classifier", "list_backbones"),
+    "mmvmlp.checkpoint": ("CheckpointError", "CheckpointReport", "load_checkpoint"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Names are imported when they are used: `python -m mmvmlp.check` must run, and the data be
+    # made, where torch or mmengine is missing or broken.
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module 'mmvmlp' has no attribute {name!r}")

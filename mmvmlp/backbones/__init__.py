@@ -1,0 +1,6 @@
+"""The backbones, one family a file, and the contract they share."""
+
+from mmvmlp.backbones.base import FeatureInfo, VisionMLP
+from mmvmlp.backbones.hire_mlp import HireMLP, HireMLPArchitecture
+
+__all__ = ["FeatureInfo", "HireMLP", "HireMLPArchitecture", "VisionMLP"]

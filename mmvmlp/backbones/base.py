@@ -1,0 +1,344 @@
+"""The contract of every backbone: what goes in, what comes out, and what a config may set."""
+
+import difflib
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, fields, is_dataclass
+from functools import partial
+from typing import Any, ClassVar, cast
+
+import torch
+from mmengine.model import BaseModule
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from mmvmlp.backbones.official_format import OfficialFormat
+from mmvmlp.ops import build_norm
+from mmvmlp.registry import MODELS
+
+NUM_LEVELS = 4
+
+
+@dataclass(frozen=True)
+class FeatureInfo:
+    """What one emitted map looks like.
+
+    Attributes:
+        channels: Channels of the map.
+        stride: Pixels of the image, along H and along W, for one step on the map.
+    """
+
+    channels: int
+    stride: int
+
+
+class Stage(nn.Module):
+    """A level of the pyramid: what lowers the resolution, then blocks that keep it.
+
+    Args:
+        blocks: Maps (N, C, H, W) to (N, C, H, W), each.
+        downsample: What brings the previous level's map to this one; none where the stem did.
+    """
+
+    def __init__(self, blocks: Sequence[nn.Module], downsample: nn.Module | None = None) -> None:
+        super().__init__()
+        self.downsample = nn.Identity() if downsample is None else downsample
+        self.blocks = nn.ModuleList(blocks)
+
+
+class VisionMLP(BaseModule):
+    """A backbone that gives a tuple of NCHW maps for images of any size.
+
+    A family derives from it, builds ``stem`` and ``stages`` and hands them over with
+    :meth:`assemble`; everything a config can set beyond the architecture is handled here.
+
+    Args:
+        arch: A variant's name, or a mapping with the fields of the family's architecture.
+        in_channels: Channels of the image.
+        out_indices: The levels 0-3 to emit, in that order; negative ones count from the end. A
+            level behind the last one emitted is not built.
+        out_norm: Whether each emitted level gets a norm of its own.
+        drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 at the first.
+        norm_cfg: The norm layers; the family's own where it is not given.
+        frozen_stages: -1 freezes nothing, 0 the stem, k the stem and the first k stages.
+        norm_eval: Whether batch norms keep their running statistics in training.
+        with_cp: Whether blocks are recomputed in the backward pass, to save memory.
+        init_cfg: How mmengine initialises the weights; ``mmvmlp.OfficialPretrained`` loads a
+            published checkpoint.
+
+    Raises:
+        TypeError: If an argument is unknown.
+        ValueError: If an argument has a value that is not accepted.
+    """
+
+    variants: ClassVar[Mapping[str, Any]]
+    """The published architectures by name, as instances of one frozen dataclass."""
+
+    name_prefix: ClassVar[str]
+    """What stands before a variant's name in :func:`mmvmlp.build_backbone`."""
+
+    size_free: ClassVar[bool]
+    """Whether the network takes any image size by its design, without an image-size policy."""
+
+    official_formats: ClassVar[tuple[OfficialFormat, ...]] = ()
+    """The foreign checkpoints that :func:`mmvmlp.load_checkpoint` understands for this family."""
+
+    default_norm_cfg: ClassVar[Mapping[str, Any]]
+    """The norm layers of the published networks."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> "VisionMLP":
+        """Refuse unknown arguments with a message that lists the known ones."""
+        accepted = [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
+        for name in kwargs:
+            if name not in accepted:
+                close = difflib.get_close_matches(name, accepted, n=1)
+                hint = f" (did you mean {close[0]!r}?)" if close else ""
+                raise TypeError(
+                    f"{cls.__name__} has no argument {name!r}{hint}; accepted: "
+                    f"{', '.join(accepted)}"
+                )
+        return cast("VisionMLP", super().__new__(cls))
+
+    def __init__(
+        self,
+        arch: str | Mapping[str, Any],
+        *,
+        in_channels: int = 3,
+        out_indices: Sequence[int] = (0, 1, 2, 3),
+        out_norm: bool = False,
+        drop_path_rate: float = 0.0,
+        norm_cfg: Mapping[str, Any] | None = None,
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool = False,
+        init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.arch = self._resolve_architecture(arch)
+        if not isinstance(in_channels, int) or in_channels < 1:
+            raise ValueError(f"in_channels={in_channels!r}: a positive integer is accepted")
+        if not 0.0 <= drop_path_rate < 1.0:
+            raise ValueError(f"drop_path_rate={drop_path_rate!r}: a number in [0, 1) is accepted")
+        if frozen_stages not in range(-1, NUM_LEVELS + 1):
+            raise ValueError(
+                f"frozen_stages={frozen_stages!r}: accepted are -1 (nothing), 0 (the stem) and "
+                f"1-{NUM_LEVELS} (the stem and that many stages)"
+            )
+        self.in_channels = in_channels
+        self.out_indices = self._resolve_out_indices(out_indices)
+        self.out_norm = out_norm
+        self.drop_path_rate = drop_path_rate
+        self.norm_cfg = dict(self.default_norm_cfg if norm_cfg is None else norm_cfg)
+        self.frozen_stages = frozen_stages
+        self.norm_eval = norm_eval
+        self.with_cp = with_cp
+        self.stem: nn.Module
+        self.stages: nn.ModuleList
+        self.feature_info: tuple[FeatureInfo, ...]
+
+    @classmethod
+    def _resolve_architecture(cls, arch: str | Mapping[str, Any]) -> Any:
+        if isinstance(arch, str):
+            if arch not in cls.variants:
+                raise ValueError(
+                    f"arch={arch!r}: {cls.__name__} knows {', '.join(map(repr, cls.variants))}, "
+                    "or takes a mapping with the architecture's fields"
+                )
+            return cls.variants[arch]
+        architecture = type(next(iter(cls.variants.values())))
+        if isinstance(arch, architecture):
+            return arch
+        if not isinstance(arch, Mapping):
+            raise ValueError(
+                f"arch={arch!r}: a variant's name ({', '.join(map(repr, cls.variants))}) or a "
+                "mapping is accepted"
+            )
+        assert is_dataclass(architecture)
+        known = [field.name for field in fields(architecture)]
+        unknown = [name for name in arch if name not in known]
+        if unknown:
+            raise ValueError(
+                f"arch has unknown fields {unknown}: {cls.__name__} accepts {', '.join(known)}"
+            )
+        try:
+            return architecture(**arch)
+        except TypeError as error:
+            raise ValueError(f"arch={dict(arch)!r}: {error}") from error
+
+    @staticmethod
+    def _resolve_out_indices(out_indices: Sequence[int]) -> tuple[int, ...]:
+        accepted = (
+            f"accepted are distinct stage numbers 0-{NUM_LEVELS - 1}, or -{NUM_LEVELS} to -1 "
+            "counted from the end"
+        )
+        if isinstance(out_indices, (str, int)) or not isinstance(out_indices, Sequence):
+            raise ValueError(f"out_indices={out_indices!r} is not a sequence: {accepted}")
+        levels = []
+        for index in out_indices:
+            if not isinstance(index, int) or not -NUM_LEVELS <= index < NUM_LEVELS:
+                raise ValueError(f"out_indices={tuple(out_indices)!r}: {accepted}; got {index!r}")
+            levels.append(index % NUM_LEVELS)
+        if not levels or len(set(levels)) < len(levels):
+            raise ValueError(f"out_indices={tuple(out_indices)!r}: {accepted}")
+        return tuple(levels)
+
+    @property
+    def num_stages(self) -> int:
+        """Stages that are built: up to the last emitted level."""
+        return max(self.out_indices) + 1
+
+    def drop_path_rates(self, depths: Sequence[int]) -> list[list[float]]:
+        """Return the drop path rate of each block of each stage, linear over the whole depth."""
+        steps = torch.linspace(0, self.drop_path_rate, sum(depths), dtype=torch.float64).tolist()
+        rates = iter(steps)
+        return [[next(rates) for _ in range(depth)] for depth in depths]
+
+    def assemble(
+        self, stem: nn.Module, stages: Sequence[Stage], levels: Sequence[FeatureInfo]
+    ) -> None:
+        """Take over the parts a family has built, and add what the arguments ask for.
+
+        Args:
+            stem: From the image to the first stage's input.
+            stages: The stages up to the last emitted level.
+            levels: Channels and stride of each of them.
+        """
+        self.stem = stem
+        self.stages = nn.ModuleList(stages)
+        self.feature_info = tuple(levels[level] for level in self.out_indices)
+        self.minimum_size = max(info.stride for info in levels)
+        if self.out_norm:
+            for level in sorted(self.out_indices):
+                self.add_module(f"norm{level}", build_norm(self.norm_cfg, levels[level].channels))
+        self._freeze()
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Compute the feature maps.
+
+        Args:
+            images: (N, in_channels, H, W), H and W at least the largest stride.
+
+        Returns:
+            One map (N, channels, ~H / stride, ~W / stride) for each of ``out_indices``, in that
+            order; ``feature_info`` has their channels and strides.
+
+        Raises:
+            ValueError: If the images have another shape or are too small.
+        """
+        self._check_images(images)
+        x = self.stem(images.contiguous(memory_format=torch.channels_last))
+        maps: dict[int, torch.Tensor] = {}
+        for level, stage in enumerate(self._built_stages()):
+            x = stage.downsample(x)
+            for block in stage.blocks:
+                x = self._run_block(block, x)
+            if level in self.out_indices:
+                maps[level] = getattr(self, f"norm{level}")(x) if self.out_norm else x
+        return tuple(maps[level] for level in self.out_indices)
+
+    def _built_stages(self) -> list[Stage]:
+        return cast(list[Stage], list(self.stages))
+
+    def _check_images(self, images: torch.Tensor) -> None:
+        if images.ndim != 4 or images.shape[1] != self.in_channels:
+            raise ValueError(
+                f"images of shape {tuple(images.shape)}: accepted is (N, {self.in_channels}, H, W)"
+            )
+        height, width = images.shape[2:]
+        if height < self.minimum_size or width < self.minimum_size:
+            raise ValueError(
+                f"images of {height}x{width} pixels are too small for {type(self).__name__}, "
+                f"whose largest stride is {self.minimum_size}: both sides must be at least "
+                f"{self.minimum_size}"
+            )
+
+    def _run_block(self, block: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        if self.with_cp and torch.is_grad_enabled():
+            contexts = partial(_recomputation_contexts, block)
+            return cast(
+                torch.Tensor, checkpoint(block, x, use_reentrant=False, context_fn=contexts)
+            )
+        return cast(torch.Tensor, block(x))
+
+    def train(self, mode: bool = True) -> "VisionMLP":
+        """Switch to training or evaluation; what is frozen stays in evaluation."""
+        super().train(mode)
+        self._freeze()
+        if mode and self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+    def _freeze(self) -> None:
+        if self.frozen_stages < 0:
+            return
+        for module in (self.stem, *self.stages[: self.frozen_stages]):
+            module.eval()
+            for parameter in module.parameters():
+                parameter.requires_grad = False
+
+    def get_layer_depth(self, param_name: str, prefix: str = "") -> tuple[int, int]:
+        """Return the depth of a parameter's layer, for layer-wise learning-rate decay.
+
+        The stem is layer 0, every block one layer, a downsampling belongs to the block behind it,
+        the norms of the emitted levels and everything outside the backbone come last.
+
+        Args:
+            param_name: The parameter's name in the model.
+            prefix: What precedes the backbone's own names in it, such as ``'backbone.'``.
+
+        Returns:
+            The layer's depth, and the number of layers.
+        """
+        depths = [len(stage.blocks) for stage in self._built_stages()]
+        num_layers = sum(depths) + 2
+        name = param_name.removeprefix(prefix).split(".")
+        if not param_name.startswith(prefix) or name[0] not in ("stem", "stages"):
+            return num_layers - 1, num_layers
+        if name[0] == "stem":
+            return 0, num_layers
+        block = int(name[3]) if name[2] == "blocks" else 0
+        return 1 + sum(depths[: int(name[1])]) + block, num_layers
+
+
+def registered_families() -> list[type[VisionMLP]]:
+    """Return the backbone classes that are registered, in the order of their registration."""
+    MODELS.import_from_location()
+    return [
+        family
+        for family in MODELS.module_dict.values()
+        if isinstance(family, type) and issubclass(family, VisionMLP)
+    ]
+
+
+def _recomputation_contexts(
+    block: nn.Module,
+) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    return nullcontext(), _running_statistics_kept(block)
+
+
+@contextmanager
+def _running_statistics_kept(block: nn.Module) -> Iterator[None]:
+    """Keep a block's batch norms from counting a batch again when it is recomputed."""
+    norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
+    tracked = [norm.track_running_stats and norm.training for norm in norms]
+    kept = [
+        (
+            norm.momentum,
+            None if norm.num_batches_tracked is None else norm.num_batches_tracked.clone(),
+        )
+        for norm in norms
+    ]
+    for norm, is_tracked in zip(norms, tracked, strict=True):
+        if is_tracked:
+            norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, (momentum, batches) in zip(norms, kept, strict=True):
+            norm.momentum = momentum
+            if norm.num_batches_tracked is not None and batches is not None:
+                norm.num_batches_tracked.copy_(batches)

@@ -1,0 +1,294 @@
+"""Hire-MLP: hierarchical rearrangement of tokens in regions, along H and along W.
+
+Source: Guo et al., "Hire-MLP: Vision MLP via Hierarchical Rearrangement" (arXiv 2108.13341);
+official repository ggjy/Hire-Wave-MLP.pytorch, file ``hire_mlp.py``. The published parameter
+counts are those of the official code, whose module also weights its branches and projects their
+sum; the paper's formula leaves both out.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from mmvmlp.backbones.base import FeatureInfo, Stage, VisionMLP
+from mmvmlp.backbones.official_format import OfficialFormat, reshaped, transposed
+from mmvmlp.ops import ChannelMLP, DropPath, RegionMixing, build_norm
+from mmvmlp.registry import MODELS
+
+
+@dataclass(frozen=True)
+class HireMLPArchitecture:
+    """What distinguishes one Hire-MLP from another; one entry a stage in every tuple.
+
+    Attributes:
+        depths: Blocks.
+        channels: Channels of the map.
+        regions: Tokens in a region.
+        shift_periods: Blocks after which the shifts start over.
+        shift_steps: Tokens by which the shift grows from block to block.
+        mlp_ratio: Hidden channels of the channel MLP over ``channels``.
+    """
+
+    depths: tuple[int, int, int, int]
+    channels: tuple[int, int, int, int]
+    regions: tuple[int, int, int, int] = (4, 3, 3, 2)
+    shift_periods: tuple[int, int, int, int] = (2, 2, 3, 2)
+    shift_steps: tuple[int, int, int, int] = (2, 2, 1, 1)
+    mlp_ratio: float = 4.0
+
+    def __post_init__(self) -> None:
+        """Refuse values no network can be built from, and make every sequence a tuple."""
+        for name in ("depths", "channels", "regions", "shift_periods", "shift_steps"):
+            values = tuple(getattr(self, name))
+            lowest = 0 if name == "shift_steps" else 1
+            if len(values) != 4 or any(not isinstance(v, int) or v < lowest for v in values):
+                raise ValueError(
+                    f"arch field {name}={values!r}: four integers of at least {lowest} are accepted"
+                )
+            object.__setattr__(self, name, values)
+        if any(channels % 4 for channels in self.channels):
+            raise ValueError(f"arch field channels={self.channels!r}: multiples of 4 are accepted")
+
+    def shift(self, stage: int, block: int) -> int:
+        """Return the tokens by which a block shifts its regions."""
+        return block % self.shift_periods[stage] * self.shift_steps[stage]
+
+
+class ConvNormReLU(nn.Sequential):
+    """Convolution, norm, ReLU: the patch embedding, and the downsampling between stages.
+
+    Args:
+        in_channels: Channels of the map that comes in.
+        out_channels: Channels of the map that goes out.
+        kernel_size: Side of the kernel.
+        stride: Step of the kernel.
+        padding: Zeros at each border.
+        norm_cfg: The norm.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int,
+        padding: int,
+        norm_cfg: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding)
+        self.norm = build_norm(norm_cfg, out_channels)
+        self.activation = nn.ReLU()
+
+
+class HireModule(nn.Module):
+    """Token mixing: a height, a width and a channel branch, weighted per channel, and projected.
+
+    The weights are the softmax over the branches of an MLP (C to C/4 to 3C) on the mean over all
+    positions of the branches' sum.
+
+    Source: official class ``HireMLP``, with its ``reweight`` and ``proj``.
+
+    Args:
+        channels: Channels C of the map.
+        region: Tokens in a region.
+        shift: Tokens by which the regions are moved.
+        norm_cfg: The norms in the height and width branches.
+    """
+
+    def __init__(self, channels: int, region: int, shift: int, norm_cfg: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.height = RegionMixing(channels, region, shift, "height", norm_cfg)
+        self.width = RegionMixing(channels, region, shift, "width", norm_cfg)
+        self.channel = nn.Conv2d(channels, channels, 1)
+        self.reweight = nn.Sequential(
+            nn.Conv2d(channels, channels // 4, 1),
+            nn.GELU(),
+            nn.Conv2d(channels // 4, channels * 3, 1),
+        )
+        self.projection = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Mix tokens: (N, C, H, W) to (N, C, H, W)."""
+        height, width, channel = self.height(x), self.width(x), self.channel(x)
+        # The mean is linear: three means need no fourth map for the sum.
+        pooled = sum(branch.mean((2, 3), keepdim=True) for branch in (height, width, channel))
+        weights = self.reweight(pooled).unflatten(1, (-1, 3)).softmax(2).unbind(2)
+        mixed = height * weights[0] + width * weights[1] + channel * weights[2]
+        projected: torch.Tensor = self.projection(mixed)
+        return projected
+
+
+class HireBlock(nn.Module):
+    """Token mixing and channel mixing, each behind a norm and with a residual.
+
+    Args:
+        channels: Channels of the map.
+        region: Tokens in a region.
+        shift: Tokens by which the regions are moved.
+        mlp_ratio: Hidden channels of the channel MLP over ``channels``.
+        drop_path_rate: Stochastic depth of both branches.
+        norm_cfg: The norms.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        region: int,
+        shift: int,
+        mlp_ratio: float,
+        drop_path_rate: float,
+        norm_cfg: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        self.norm1 = build_norm(norm_cfg, channels)
+        self.token_mixing = HireModule(channels, region, shift, norm_cfg)
+        self.norm2 = build_norm(norm_cfg, channels)
+        self.channel_mlp = ChannelMLP(channels, mlp_ratio)
+        self.drop_path = DropPath(drop_path_rate)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Mix tokens, then channels: (N, C, H, W) to (N, C, H, W)."""
+        x = x + self.drop_path(self.token_mixing(self.norm1(x)))
+        x = x + self.drop_path(self.channel_mlp(self.norm2(x)))
+        return x
+
+
+@MODELS.register_module()
+class HireMLP(VisionMLP):
+    """Hire-MLP: regions of tokens, shifted from block to block; any image size by its design.
+
+    Args:
+        arch: ``'tiny'``, ``'small'``, ``'base'``, ``'large'``, or a mapping with the fields of
+            :class:`HireMLPArchitecture`.
+        in_channels: Channels of the image.
+        out_indices: The levels 0-3 (strides 4, 8, 16, 32) to emit, in that order; negative ones
+            count from the end.
+        out_norm: Whether each emitted level gets a norm of its own, as the official dense
+            backbone has (``norm0``, ``norm2``, ``norm4``, ``norm6`` there).
+        drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 at the first.
+        norm_cfg: The norm layers: batch norm where it is not given.
+        frozen_stages: -1 freezes nothing, 0 the stem, k the stem and the first k stages.
+        norm_eval: Whether batch norms keep their running statistics in training.
+        with_cp: Whether blocks are recomputed in the backward pass, to save memory.
+        init_cfg: How mmengine initialises the weights; ``mmvmlp.OfficialPretrained`` loads a
+            published checkpoint.
+
+    Raises:
+        TypeError: If an argument is unknown.
+        ValueError: If an argument has a value that is not accepted.
+
+    Example:
+        >>> backbone = HireMLP("tiny", out_indices=(1, 2, 3))
+        >>> [tuple(level.shape) for level in backbone(torch.zeros(1, 3, 64, 96))]
+        [(1, 128, 8, 12), (1, 320, 4, 6), (1, 512, 2, 3)]
+    """
+
+    variants = {
+        "tiny": HireMLPArchitecture(depths=(2, 2, 4, 2), channels=(64, 128, 320, 512)),
+        "small": HireMLPArchitecture(depths=(3, 4, 10, 3), channels=(64, 128, 320, 512)),
+        "base": HireMLPArchitecture(depths=(4, 6, 24, 3), channels=(64, 128, 320, 512)),
+        "large": HireMLPArchitecture(depths=(4, 6, 24, 3), channels=(96, 192, 384, 768)),
+    }
+    name_prefix = "hire_mlp"
+    size_free = True
+    default_norm_cfg = {"type": "BN"}
+    official_formats = (
+        OfficialFormat(
+            name="official Hire-MLP (ggjy/Hire-Wave-MLP.pytorch)",
+            signature="network.0.0.attn.mlp_h1.weight",
+            renamings=(
+                (r"^patch_embed\.proj\.", "stem.conv."),
+                (r"^patch_embed\.norm\.", "stem.norm."),
+                *((rf"^network\.{2 * i}\.(\d+)\.", rf"stages.{i}.blocks.\1.") for i in range(4)),
+                *(
+                    (rf"^network\.{2 * i - 1}\.proj\.", f"stages.{i}.downsample.conv.")
+                    for i in (1, 2, 3)
+                ),
+                *(
+                    (rf"^network\.{2 * i - 1}\.norm\.", f"stages.{i}.downsample.norm.")
+                    for i in (1, 2, 3)
+                ),
+                (r"\.attn\.mlp_h1\.", ".token_mixing.height.reduce."),
+                (r"\.attn\.mlp_h1_norm\.", ".token_mixing.height.norm."),
+                (r"\.attn\.mlp_h2\.", ".token_mixing.height.expand."),
+                (r"\.attn\.mlp_w1\.", ".token_mixing.width.reduce."),
+                (r"\.attn\.mlp_w1_norm\.", ".token_mixing.width.norm."),
+                (r"\.attn\.mlp_w2\.", ".token_mixing.width.expand."),
+                (r"\.attn\.mlp_c\.", ".token_mixing.channel."),
+                (r"\.attn\.reweight\.fc1\.", ".token_mixing.reweight.0."),
+                (r"\.attn\.reweight\.fc2\.", ".token_mixing.reweight.2."),
+                (r"\.attn\.proj\.", ".token_mixing.projection."),
+                (r"(\.blocks\.\d+)\.mlp\.", r"\1.channel_mlp."),
+                (r"^norm2\.", "norm1."),
+                (r"^norm4\.", "norm2."),
+                (r"^norm6\.", "norm3."),
+                (r"^norm\.", "norm3."),
+                (r"^head\.", "head.fc."),
+            ),
+            classifier_keys=r"^(norm|head)\.",
+            rearrangements=(
+                (r"\.reduce\.weight$", reshaped),
+                (r"\.expand\.weight$", transposed),
+                (r"\.expand\.bias$", reshaped),
+            ),
+        ),
+    )
+
+    def __init__(
+        self,
+        arch: str | Mapping[str, Any] = "tiny",
+        *,
+        in_channels: int = 3,
+        out_indices: Sequence[int] = (0, 1, 2, 3),
+        out_norm: bool = False,
+        drop_path_rate: float = 0.0,
+        norm_cfg: Mapping[str, Any] | None = None,
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool = False,
+        init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
+    ) -> None:
+        super().__init__(
+            arch,
+            in_channels=in_channels,
+            out_indices=out_indices,
+            out_norm=out_norm,
+            drop_path_rate=drop_path_rate,
+            norm_cfg=norm_cfg,
+            frozen_stages=frozen_stages,
+            norm_eval=norm_eval,
+            with_cp=with_cp,
+            init_cfg=init_cfg,
+        )
+        self.assemble(
+            stem=ConvNormReLU(in_channels, self.arch.channels[0], 7, 4, 2, self.norm_cfg),
+            stages=[self._build_stage(stage) for stage in range(self.num_stages)],
+            levels=[
+                FeatureInfo(channels, stride)
+                for channels, stride in zip(self.arch.channels, (4, 8, 16, 32), strict=True)
+            ][: self.num_stages],
+        )
+
+    def _build_stage(self, stage: int) -> Stage:
+        arch: HireMLPArchitecture = self.arch
+        channels = arch.channels[stage]
+        drop_path_rates = self.drop_path_rates(arch.depths)[stage]
+        blocks = [
+            HireBlock(
+                channels,
+                arch.regions[stage],
+                arch.shift(stage, block),
+                arch.mlp_ratio,
+                drop_path_rates[block],
+                self.norm_cfg,
+            )
+            for block in range(arch.depths[stage])
+        ]
+        if stage == 0:
+            return Stage(blocks)
+        merging = ConvNormReLU(arch.channels[stage - 1], channels, 3, 2, 1, self.norm_cfg)
+        return Stage(blocks, downsample=merging)
