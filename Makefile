@@ -1,0 +1,41 @@
+# make demo   train Mask R-CNN with a Hire-MLP backbone on generated scenes, evaluate, draw
+# make test   lint, type check and the whole test suite
+# Both set up the environment first. `make help` lists the rest.
+
+PYTHON ?= python3
+VENV_PYTHON := .venv/bin/python
+# A .venv made with another Python stays, unless PYTHON is asked for by name.
+SETUP_FLAGS := $(if $(filter file,$(origin PYTHON)),--any-python)
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test lint check clean clean-env
+
+help:  ## list these commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+	  || sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1: \2/p' $(MAKEFILE_LIST)
+
+env:  ## set up .venv: the pinned stack, with mmcv compiled for its torch
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 7))' 2>/dev/null || { \
+	  echo "error: '$(PYTHON)' does not run, or is too old; Python 3.10, 3.11 or 3.12 is needed:" \
+	       "install one and name it, as in  make env PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) tools/setup_env.py $(SETUP_FLAGS)
+
+demo: env  ## train, evaluate and draw on generated scenes
+	$(VENV_PYTHON) tools/demo.py
+
+lint: env  ## ruff and mypy --strict
+	$(VENV_PYTHON) -m ruff check .
+	$(VENV_PYTHON) -m mypy --strict
+
+test: lint  ## lint, then the whole test suite
+	$(VENV_PYTHON) -m pytest
+
+check: env  ## versions, what works, and the command that mends what does not
+	$(VENV_PYTHON) -m mmvmlp.check
+
+clean:  ## remove the caches of the tools and what they built
+	rm -rf build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+clean-env:  ## remove .venv
+	rm -rf .venv
