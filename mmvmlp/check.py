@@ -682,7 +682,8 @@ def rule_toolboxes(facts: Facts) -> Iterator[Finding]:
         if not probe.error:
             continue
         refused = re.search(
-            r"==(\S+) is used but incompatible\. Please install (mmcv|mmengine)(\S+(, <\S+)?)",
+            r"==(\S+) is used but incompatible\. "
+            r"Please install (mmcv|mmengine)([^\s,]+(?:, <[^\s,]+)?)",
             probe.error,
         )
         if refused:
@@ -720,7 +721,9 @@ def rule_toolboxes(facts: Facts) -> Iterator[Finding]:
 
 
 def _follows(facts: Facts, name: str) -> bool:
-    """Whether a package's failure is that of another one it imports, which has its own finding."""
+    """Whether a package's failure has its own finding: two in one folder, or one it imports."""
+    if len(facts.installed(OPENMMLAB.get(name, ()))) > 1:
+        return True
     error = facts.probe(name).error
     before = list(PROBES)[: list(PROBES).index(name)]
     for other in before:
