@@ -679,7 +679,7 @@ def rule_toolboxes(facts: Facts) -> Iterator[Finding]:
                 False, f"{name} is not installed; configs that use it will not run.", install
             )
             continue
-        if not probe.error:
+        if not probe.error or _follows(facts, name):
             continue
         refused = re.search(
             r"==(\S+) is used but incompatible\. "
@@ -704,15 +704,14 @@ def rule_toolboxes(facts: Facts) -> Iterator[Finding]:
                 command,
             )
         elif missing := re.search(r"No module named '([\w.]+)'", probe.error):
-            if not _follows(facts, name):
-                package = missing[1].partition(".")[0]
-                package = {"imgaug": "imaug", "sklearn": "scikit-learn"}.get(package, package)
-                yield Finding(
-                    True,
-                    f"{name} {probe.version} imports {missing[1]}, which is not installed.",
-                    f"pip install --no-deps {package}",
-                )
-        elif not _compiled_for_other_numpy(probe.error) and not _follows(facts, name):
+            package = missing[1].partition(".")[0]
+            package = {"imgaug": "imaug", "sklearn": "scikit-learn"}.get(package, package)
+            yield Finding(
+                True,
+                f"{name} {probe.version} imports {missing[1]}, which is not installed.",
+                f"pip install --no-deps {package}",
+            )
+        elif not _compiled_for_other_numpy(probe.error):
             yield Finding(
                 True,
                 f"{name} {probe.version} does not load: {probe.error}",
