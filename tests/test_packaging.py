@@ -215,6 +215,31 @@ def test_missing_python_headers_are_named(setup_env, monkeypatch, tmp_path):
         setup_env.check_compiler(str(tmp_path))
 
 
+@pytest.mark.parametrize("broken", ["pip_install", "check_mmcv"])
+def test_wheel_that_does_not_work_is_compiled_anew(setup_env, monkeypatch, broken):
+    target = {"key": "key", "torch": "2.11.0", "architectures": "", "gpu_seen": False}
+    wheel = setup_env.wheel_cache() / "key" / "onedl_mmcv-2.3.6.whl"
+    wheel.parent.mkdir(parents=True)
+    wheel.write_text("cached")
+
+    def use(*arguments):
+        if wheel.read_text() == "cached":
+            raise setup_env.SetupError("undefined symbol")
+
+    def build(target, folder):
+        assert not folder.exists()
+        folder.mkdir()
+        wheel.write_text("compiled")
+        return wheel
+
+    for name in ("pip_install", "check_mmcv", "check_compiler"):
+        monkeypatch.setattr(setup_env, name, use if name == broken else lambda *arguments: None)
+    monkeypatch.setattr(setup_env, "mmcv_target", lambda: target)
+    monkeypatch.setattr(setup_env, "build_mmcv", build)
+    setup_env.install_mmcv()
+    assert wheel.read_text() == "compiled"
+
+
 def test_failing_command_shows_how_it_ended(setup_env):
     setup_env.VENV.mkdir()
     with pytest.raises(setup_env.SetupError, match=r"exit status 3.*\n.*\nIt ended with\nlast"):

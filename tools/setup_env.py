@@ -399,12 +399,13 @@ def install_mmcv() -> None:
     wheels = sorted(folder.glob("*.whl"))
     if wheels:
         print(f"      the compiled wheel is in {folder}")
-        pip_install("--force-reinstall", "--no-deps", wheels[0])
         try:
+            pip_install("--force-reinstall", "--no-deps", wheels[0])
             check_mmcv(target)
             return
         except SetupError as error:
-            print(f"      it does not work here ({error}): compiling it anew")
+            reason = str(error).splitlines()[0]
+            print(f"      it does not work here ({reason}): compiling it anew")
             shutil.rmtree(folder)
     check_compiler(ask_venv("import sysconfig; print(sysconfig.get_path('include'))"))
     wheel = build_mmcv(target, folder)
