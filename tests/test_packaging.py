@@ -221,6 +221,7 @@ def test_wheel_that_does_not_work_is_compiled_anew(setup_env, monkeypatch, broke
     wheel = setup_env.wheel_cache() / "key" / "onedl_mmcv-2.3.6.whl"
     wheel.parent.mkdir(parents=True)
     wheel.write_text("cached")
+    setup_env.VENV.mkdir()
 
     def use(*arguments):
         if wheel.read_text() == "cached":
