@@ -8,25 +8,25 @@ if TYPE_CHECKING:
     from mmvmlp.build import build_backbone, build_classifier, list_backbones
     from mmvmlp.checkpoint import CheckpointError, CheckpointReport, load_checkpoint
 
-__version__ = "0.1.0"
+__version__ = '0.1.0'
 
 __all__ = [
-    "CheckpointError",
-    "CheckpointReport",
-    "FeatureInfo",
-    "HireMLP",
-    "VisionMLP",
-    "__version__",
-    "build_backbone",
-    "build_classifier",
-    "list_backbones",
-    "load_checkpoint",
+    'CheckpointError',
+    'CheckpointReport',
+    'FeatureInfo',
+    'HireMLP',
+    'VisionMLP',
+    '__version__',
+    'build_backbone',
+    'build_classifier',
+    'list_backbones',
+    'load_checkpoint',
 ]
 
 _MODULES = {
-    "mmvmlp.backbones": ("FeatureInfo", "HireMLP", "VisionMLP"),
-    "mmvmlp.build": ("build_backbone", "build_classifier", "list_backbones"),
-    "mmvmlp.checkpoint": ("CheckpointError", "CheckpointReport", "load_checkpoint"),
+    'mmvmlp.backbones': ('FeatureInfo', 'HireMLP', 'VisionMLP'),
+    'mmvmlp.build': ('build_backbone', 'build_classifier', 'list_backbones'),
+    'mmvmlp.checkpoint': ('CheckpointError', 'CheckpointReport', 'load_checkpoint'),
 }
 
 

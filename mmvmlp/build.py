@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 def _variants() -> dict[str, tuple[type[VisionMLP], str]]:
     return {
-        f"{family.name_prefix}_{variant}": (family, variant)
+        f'{family.name_prefix}_{variant}': (family, variant)
         for family in registered_families()
         for variant in family.variants
     }
 
 
-def list_backbones(pattern: str = "*") -> list[str]:
+def list_backbones(pattern: str = '*') -> list[str]:
     """List the names that :func:`build_backbone` knows.
 
     Args:
@@ -31,7 +31,7 @@ def list_backbones(pattern: str = "*") -> list[str]:
 def _resolve(name: str) -> tuple[type[VisionMLP], str]:
     variants = _variants()
     if name not in variants:
-        raise ValueError(f"name={name!r} is no backbone; known are {', '.join(variants)}")
+        raise ValueError(f'name={name!r} is no backbone; known are {", ".join(variants)}')
     return variants[name]
 
 
@@ -54,7 +54,7 @@ def build_backbone(name: str, **kwargs: Any) -> VisionMLP:
     return backbone
 
 
-def build_classifier(name: str, num_classes: int = 1000, **kwargs: Any) -> "ImageClassifier":
+def build_classifier(name: str, num_classes: int = 1000, **kwargs: Any) -> 'ImageClassifier':
     """Build the published classifier around a backbone: final norm, global mean, linear layer.
 
     Args:
@@ -74,15 +74,15 @@ def build_classifier(name: str, num_classes: int = 1000, **kwargs: Any) -> "Imag
     from mmpretrain.models import ImageClassifier
 
     if not isinstance(num_classes, int) or num_classes < 1:
-        raise ValueError(f"num_classes={num_classes!r}: a positive integer is accepted")
+        raise ValueError(f'num_classes={num_classes!r}: a positive integer is accepted')
     backbone = build_backbone(name, out_indices=(-1,), out_norm=True, **kwargs)
     classifier = ImageClassifier(
         backbone=backbone,
-        neck={"type": "mmpretrain.GlobalAveragePooling"},
+        neck={'type': 'mmpretrain.GlobalAveragePooling'},
         head={
-            "type": "mmpretrain.LinearClsHead",
-            "num_classes": num_classes,
-            "in_channels": backbone.feature_info[-1].channels,
+            'type': 'mmpretrain.LinearClsHead',
+            'num_classes': num_classes,
+            'in_channels': backbone.feature_info[-1].channels,
         },
     )
     nn.init.trunc_normal_(classifier.head.fc.weight, std=0.02)

@@ -24,7 +24,7 @@ from mmvmlp.backbones.base import NUM_LEVELS, VisionMLP, registered_families
 from mmvmlp.backbones.official_format import OfficialFormat
 from mmvmlp.registry import WEIGHT_INITIALIZERS
 
-NESTING_KEYS = ("state_dict", "model", "module")
+NESTING_KEYS = ('state_dict', 'model', 'module')
 """Where published files keep the state dict, in the order in which they are tried."""
 
 SHOWN_KEYS = 5
@@ -55,17 +55,17 @@ class CheckpointReport:
 
     def __str__(self) -> str:
         """Return one line a kind, with the first keys of each."""
-        shapes = [f"{key} {theirs} (model: {ours})" for key, theirs, ours in self.mismatched]
-        lines = [f"{self.source}: {len(self.matched)} tensors loaded"]
+        shapes = [f'{key} {theirs} (model: {ours})' for key, theirs, ours in self.mismatched]
+        lines = [f'{self.source}: {len(self.matched)} tensors loaded']
         for kind, keys in (
-            ("missing in the checkpoint", self.missing),
-            ("unexpected in the checkpoint", self.unexpected),
-            ("of another shape", shapes),
+            ('missing in the checkpoint', self.missing),
+            ('unexpected in the checkpoint', self.unexpected),
+            ('of another shape', shapes),
         ):
             if keys:
-                more = f", ... ({len(keys)} in all)" if len(keys) > SHOWN_KEYS else ""
-                lines.append(f"  {kind}: {', '.join(keys[:SHOWN_KEYS])}{more}")
-        return "\n".join(lines)
+                more = f', ... ({len(keys)} in all)' if len(keys) > SHOWN_KEYS else ''
+                lines.append(f'  {kind}: {", ".join(keys[:SHOWN_KEYS])}{more}')
+        return '\n'.join(lines)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -82,33 +82,33 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         CheckpointError: If the file is truncated, corrupt, or holds anything else.
     """
     with torch.serialization.safe_globals(_harmless_classes()):
-        if urlparse(str(path)).scheme in ("http", "https"):
+        if urlparse(str(path)).scheme in ('http', 'https'):
             contents = torch.hub.load_state_dict_from_url(
-                str(path), map_location="cpu", weights_only=True
+                str(path), map_location='cpu', weights_only=True
             )
         else:
             file = Path(path)
             if not file.is_file():
-                raise FileNotFoundError(f"checkpoint {str(path)!r}: there is no such file")
+                raise FileNotFoundError(f'checkpoint {str(path)!r}: there is no such file')
             try:
-                contents = torch.load(file, map_location="cpu", weights_only=True)
+                contents = torch.load(file, map_location='cpu', weights_only=True)
             except Exception as error:
                 reason = str(error).strip().splitlines()
                 raise CheckpointError(
-                    f"checkpoint {str(path)!r} cannot be read as a PyTorch file; it is truncated, "
-                    "corrupt, or holds objects other than weights "
-                    f"({type(error).__name__}: {reason[0] if reason else 'no reason given'})"
+                    f'checkpoint {str(path)!r} cannot be read as a PyTorch file; it is truncated, '
+                    'corrupt, or holds objects other than weights '
+                    f'({type(error).__name__}: {reason[0] if reason else "no reason given"})'
                 ) from error
     if not isinstance(contents, dict):
         raise CheckpointError(
-            f"checkpoint {str(path)!r} holds a {type(contents).__name__}, not a dict of tensors"
+            f'checkpoint {str(path)!r} holds a {type(contents).__name__}, not a dict of tensors'
         )
     return contents
 
 
 def _harmless_classes() -> list[Any]:
     multiarray = np.zeros(()).__reduce__()[0]
-    dtypes = {type(np.dtype(code)) for code in "?bBhHiIlLqQefdgSU"}
+    dtypes = {type(np.dtype(code)) for code in '?bBhHiIlLqQefdgSU'}
     scalar = np.float64(0).__reduce__()[0]
     return [
         argparse.Namespace,
@@ -145,11 +145,11 @@ def extract_state_dict(contents: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     }
     if not tensors:
         raise CheckpointError(
-            f"no tensors in the checkpoint; its keys are {list(contents)[:SHOWN_KEYS]}, looked in "
-            f"it and under {', '.join(NESTING_KEYS)}"
+            f'no tensors in the checkpoint; its keys are {list(contents)[:SHOWN_KEYS]}, looked in '
+            f'it and under {", ".join(NESTING_KEYS)}'
         )
-    if all(key.startswith("module.") for key in tensors):
-        tensors = {key.removeprefix("module."): value for key, value in tensors.items()}
+    if all(key.startswith('module.') for key in tensors):
+        tensors = {key.removeprefix('module.'): value for key, value in tensors.items()}
     return tensors
 
 
@@ -177,7 +177,7 @@ def load_checkpoint(
             the backbone does not have.
     """
     backbone, prefix = _find_backbone(model)
-    origin = "" if isinstance(checkpoint, Mapping) else f" {str(checkpoint)!r}"
+    origin = '' if isinstance(checkpoint, Mapping) else f' {str(checkpoint)!r}'
     contents = checkpoint if isinstance(checkpoint, Mapping) else read_checkpoint(checkpoint)
     tensors = extract_state_dict(contents)
     official = _recognise(tensors, backbone, origin)
@@ -187,7 +187,7 @@ def load_checkpoint(
     else:
         named = _official_tensors(official, tensors, prefix, expected)
     report = _compare(
-        source=("mmvmlp checkpoint" if official is None else official.name) + origin,
+        source=('mmvmlp checkpoint' if official is None else official.name) + origin,
         named=named,
         expected=expected,
     )
@@ -198,42 +198,42 @@ def load_checkpoint(
             if key in matched:
                 expected[key].copy_(tensor)
     complete = not (report.missing or report.mismatched)
-    print_log(str(report), logger="current", level=logging.INFO if complete else logging.WARNING)
+    print_log(str(report), logger='current', level=logging.INFO if complete else logging.WARNING)
     return report
 
 
 def _find_backbone(model: nn.Module) -> tuple[VisionMLP, str]:
     if isinstance(model, VisionMLP):
-        return model, ""
-    backbone = getattr(model, "backbone", None)
+        return model, ''
+    backbone = getattr(model, 'backbone', None)
     if isinstance(backbone, VisionMLP):
-        return backbone, "backbone."
+        return backbone, 'backbone.'
     raise TypeError(
-        f"model is a {type(model).__name__}: a VisionMLP, or a model whose `backbone` is one, is "
-        "accepted"
+        f'model is a {type(model).__name__}: a VisionMLP, or a model whose `backbone` is one, is '
+        'accepted'
     )
 
 
 def _recognise(
     tensors: Mapping[str, torch.Tensor], backbone: VisionMLP, origin: str
 ) -> OfficialFormat | None:
-    if "stem.conv.weight" in tensors or "backbone.stem.conv.weight" in tensors:
+    if 'stem.conv.weight' in tensors or 'backbone.stem.conv.weight' in tensors:
         return None
     for family in (type(backbone), *registered_families()):
         for official in family.official_formats:
-            if not {official.signature, f"backbone.{official.signature}"} & tensors.keys():
+            if not {official.signature, f'backbone.{official.signature}'} & tensors.keys():
                 continue
             if family is type(backbone):
                 return official
             raise CheckpointError(
-                f"checkpoint{origin} is of another network: {official.name}; the model is a "
-                f"{type(backbone).__name__}"
+                f'checkpoint{origin} is of another network: {official.name}; the model is a '
+                f'{type(backbone).__name__}'
             )
-    known = ", ".join(official.name for official in type(backbone).official_formats)
+    known = ', '.join(official.name for official in type(backbone).official_formats)
     raise CheckpointError(
-        f"checkpoint{origin} is of another network: its first keys are "
+        f'checkpoint{origin} is of another network: its first keys are '
         f"{list(tensors)[:SHOWN_KEYS]}; a {type(backbone).__name__} takes mmvmlp's own checkpoints"
-        + (f" and {known}" if known else "")
+        + (f' and {known}' if known else '')
     )
 
 
@@ -242,15 +242,15 @@ Named = dict[str, tuple[str, torch.Tensor]]
 
 
 def _our_tensors(tensors: Mapping[str, torch.Tensor], prefix: str) -> Named:
-    whole_model = any(key.startswith("backbone.") for key in tensors)
+    whole_model = any(key.startswith('backbone.') for key in tensors)
     if not whole_model:
         return {prefix + key: (key, tensor) for key, tensor in tensors.items()}
     if prefix:
         return {key: (key, tensor) for key, tensor in tensors.items()}
     return {
-        key.removeprefix("backbone."): (key, tensor)
+        key.removeprefix('backbone.'): (key, tensor)
         for key, tensor in tensors.items()
-        if key.startswith("backbone.")
+        if key.startswith('backbone.')
     }
 
 
@@ -263,8 +263,8 @@ def _official_tensors(
     named: Named = {}
     # Classifier keys come last: what stands in their place already is kept.
     for key in sorted(tensors, key=lambda key: bool(re.search(official.classifier_keys, key))):
-        name = official.our_name(key.removeprefix("backbone."))
-        full = name if name.startswith("head.") else prefix + name
+        name = official.our_name(key.removeprefix('backbone.'))
+        full = name if name.startswith('head.') else prefix + name
         if full in named:
             full = key
         tensor = tensors[key]
@@ -296,17 +296,17 @@ def _refuse_if_partial(
     report: CheckpointReport, backbone: VisionMLP, prefix: str, named: Named
 ) -> None:
     """Raise if a part of the backbone would keep its initial values, or lacks layers it needs."""
-    level_norms = tuple(f"{prefix}norm{level}." for level in range(NUM_LEVELS))
+    level_norms = tuple(f'{prefix}norm{level}.' for level in range(NUM_LEVELS))
     own_layers = (
-        f"{prefix}stem.",
-        *(f"{prefix}stages.{stage}." for stage in range(backbone.num_stages)),
+        f'{prefix}stem.',
+        *(f'{prefix}stages.{stage}.' for stage in range(backbone.num_stages)),
     )
     missing = [
         key
         for key in report.missing
         if key.startswith(prefix)
         and not key.startswith(level_norms)
-        and not key.endswith(".num_batches_tracked")
+        and not key.endswith('.num_batches_tracked')
     ]
     mismatched = [entry for entry in report.mismatched if entry[0].startswith(prefix)]
     unexpected_keys = set(report.unexpected)
@@ -320,9 +320,9 @@ def _refuse_if_partial(
             report.source, report.matched, tuple(missing), tuple(surplus), tuple(mismatched)
         )
         raise CheckpointError(
-            f"the checkpoint does not fit this {type(backbone).__name__}; nothing was loaded. "
-            "Is it of another variant?\n"
-            f"{misfit}".replace("tensors loaded", "tensors fit")
+            f'the checkpoint does not fit this {type(backbone).__name__}; nothing was loaded. '
+            'Is it of another variant?\n'
+            f'{misfit}'.replace('tensors loaded', 'tensors fit')
         )
 
 
@@ -340,14 +340,14 @@ def check_trained_checkpoint(model: nn.Module, checkpoint: str | Path) -> None:
     """
     tensors = extract_state_dict(read_checkpoint(checkpoint))
     report = _compare(
-        source=f"checkpoint {str(checkpoint)!r}",
+        source=f'checkpoint {str(checkpoint)!r}',
         named={key: (key, tensor) for key, tensor in tensors.items()},
         expected=model.state_dict(),
     )
     if report.missing or report.mismatched or report.unexpected:
         raise CheckpointError(
-            f"the checkpoint is not of this {type(model).__name__}; is it of another config?\n"
-            f"{report}".replace("tensors loaded", "tensors fit")
+            f'the checkpoint is not of this {type(model).__name__}; is it of another config?\n'
+            f'{report}'.replace('tensors loaded', 'tensors fit')
         )
 
 
@@ -368,5 +368,5 @@ class OfficialPretrained:
     def __call__(self, module: nn.Module) -> None:
         """Load the checkpoint into a module, and note it in mmengine's record of the weights."""
         load_checkpoint(module, self.checkpoint)
-        if hasattr(module, "_params_init_info"):
-            update_init_info(module, init_info=f"OfficialPretrained: loaded {self.checkpoint}")
+        if hasattr(module, '_params_init_info'):
+            update_init_info(module, init_info=f'OfficialPretrained: loaded {self.checkpoint}')

@@ -11,22 +11,22 @@ from mmengine.registry import WEIGHT_INITIALIZERS as ROOT_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
 from torch import nn
 
-MODELS = Registry("model", parent=ROOT_MODELS, scope="mmvmlp", locations=["mmvmlp.backbones"])
+MODELS = Registry('model', parent=ROOT_MODELS, scope='mmvmlp', locations=['mmvmlp.backbones'])
 WEIGHT_INITIALIZERS = Registry(
-    "weight initializer",
+    'weight initializer',
     parent=ROOT_WEIGHT_INITIALIZERS,
-    scope="mmvmlp",
-    locations=["mmvmlp.checkpoint"],
+    scope='mmvmlp',
+    locations=['mmvmlp.checkpoint'],
 )
-HOOKS = Registry("hook", parent=ROOT_HOOKS, scope="mmvmlp", locations=["mmvmlp.engine"])
+HOOKS = Registry('hook', parent=ROOT_HOOKS, scope='mmvmlp', locations=['mmvmlp.engine'])
 TRANSFORMS = Registry(
-    "transform",
+    'transform',
     parent=ROOT_TRANSFORMS,
-    scope="mmvmlp",
-    locations=["mmvmlp.datasets.loading"],
+    scope='mmvmlp',
+    locations=['mmvmlp.datasets.loading'],
 )
 
 # mmcv fills the root registry with norm layers when it is imported; these are ours, so that
 # `norm_cfg` means the same where only torch and mmengine are installed.
-MODELS.register_module("BN", module=nn.BatchNorm2d)
-MODELS.register_module("SyncBN", module=nn.SyncBatchNorm)
+MODELS.register_module('BN', module=nn.BatchNorm2d)
+MODELS.register_module('SyncBN', module=nn.SyncBatchNorm)

@@ -3,4 +3,4 @@
 from mmvmlp.backbones.base import FeatureInfo, VisionMLP
 from mmvmlp.backbones.hire_mlp import HireMLP, HireMLPArchitecture
 
-__all__ = ["FeatureInfo", "HireMLP", "HireMLPArchitecture", "VisionMLP"]
+__all__ = ['FeatureInfo', 'HireMLP', 'HireMLPArchitecture', 'VisionMLP']

@@ -88,18 +88,18 @@ class VisionMLP(BaseModule):
     default_norm_cfg: ClassVar[Mapping[str, Any]]
     """The norm layers of the published networks."""
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> "VisionMLP":
+    def __new__(cls, *args: Any, **kwargs: Any) -> 'VisionMLP':
         """Refuse unknown arguments with a message that lists the known ones."""
-        accepted = [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
+        accepted = [name for name in inspect.signature(cls.__init__).parameters if name != 'self']
         for name in kwargs:
             if name not in accepted:
                 close = difflib.get_close_matches(name, accepted, n=1)
-                hint = f" (did you mean {close[0]!r}?)" if close else ""
+                hint = f' (did you mean {close[0]!r}?)' if close else ''
                 raise TypeError(
-                    f"{cls.__name__} has no argument {name!r}{hint}; accepted: "
-                    f"{', '.join(accepted)}"
+                    f'{cls.__name__} has no argument {name!r}{hint}; accepted: '
+                    f'{", ".join(accepted)}'
                 )
-        return cast("VisionMLP", super().__new__(cls))
+        return cast('VisionMLP', super().__new__(cls))
 
     def __init__(
         self,
@@ -118,13 +118,13 @@ class VisionMLP(BaseModule):
         super().__init__(init_cfg=init_cfg)
         self.arch = self._resolve_architecture(arch)
         if not isinstance(in_channels, int) or in_channels < 1:
-            raise ValueError(f"in_channels={in_channels!r}: a positive integer is accepted")
+            raise ValueError(f'in_channels={in_channels!r}: a positive integer is accepted')
         if not 0.0 <= drop_path_rate < 1.0:
-            raise ValueError(f"drop_path_rate={drop_path_rate!r}: a number in [0, 1) is accepted")
+            raise ValueError(f'drop_path_rate={drop_path_rate!r}: a number in [0, 1) is accepted')
         if frozen_stages not in range(-1, NUM_LEVELS + 1):
             raise ValueError(
-                f"frozen_stages={frozen_stages!r}: accepted are -1 (nothing), 0 (the stem) and "
-                f"1-{NUM_LEVELS} (the stem and that many stages)"
+                f'frozen_stages={frozen_stages!r}: accepted are -1 (nothing), 0 (the stem) and '
+                f'1-{NUM_LEVELS} (the stem and that many stages)'
             )
         self.in_channels = in_channels
         self.out_indices = self._resolve_out_indices(out_indices)
@@ -143,7 +143,7 @@ class VisionMLP(BaseModule):
         if isinstance(arch, str):
             if arch not in cls.variants:
                 raise ValueError(
-                    f"arch={arch!r}: {cls.__name__} knows {', '.join(map(repr, cls.variants))}, "
+                    f'arch={arch!r}: {cls.__name__} knows {", ".join(map(repr, cls.variants))}, '
                     "or takes a mapping with the architecture's fields"
                 )
             return cls.variants[arch]
@@ -153,35 +153,35 @@ class VisionMLP(BaseModule):
         if not isinstance(arch, Mapping):
             raise ValueError(
                 f"arch={arch!r}: a variant's name ({', '.join(map(repr, cls.variants))}) or a "
-                "mapping is accepted"
+                'mapping is accepted'
             )
         assert is_dataclass(architecture)
         known = [field.name for field in fields(architecture)]
         unknown = [name for name in arch if name not in known]
         if unknown:
             raise ValueError(
-                f"arch has unknown fields {unknown}: {cls.__name__} accepts {', '.join(known)}"
+                f'arch has unknown fields {unknown}: {cls.__name__} accepts {", ".join(known)}'
             )
         try:
             return architecture(**arch)
         except TypeError as error:
-            raise ValueError(f"arch={dict(arch)!r}: {error}") from error
+            raise ValueError(f'arch={dict(arch)!r}: {error}') from error
 
     @staticmethod
     def _resolve_out_indices(out_indices: Sequence[int]) -> tuple[int, ...]:
         accepted = (
-            f"accepted are distinct stage numbers 0-{NUM_LEVELS - 1}, or -{NUM_LEVELS} to -1 "
-            "counted from the end"
+            f'accepted are distinct stage numbers 0-{NUM_LEVELS - 1}, or -{NUM_LEVELS} to -1 '
+            'counted from the end'
         )
         if isinstance(out_indices, (str, int)) or not isinstance(out_indices, Sequence):
-            raise ValueError(f"out_indices={out_indices!r} is not a sequence: {accepted}")
+            raise ValueError(f'out_indices={out_indices!r} is not a sequence: {accepted}')
         levels = []
         for index in out_indices:
             if not isinstance(index, int) or not -NUM_LEVELS <= index < NUM_LEVELS:
-                raise ValueError(f"out_indices={tuple(out_indices)!r}: {accepted}; got {index!r}")
+                raise ValueError(f'out_indices={tuple(out_indices)!r}: {accepted}; got {index!r}')
             levels.append(index % NUM_LEVELS)
         if not levels or len(set(levels)) < len(levels):
-            raise ValueError(f"out_indices={tuple(out_indices)!r}: {accepted}")
+            raise ValueError(f'out_indices={tuple(out_indices)!r}: {accepted}')
         return tuple(levels)
 
     @property
@@ -211,7 +211,7 @@ class VisionMLP(BaseModule):
         self.minimum_size = max(info.stride for info in levels)
         if self.out_norm:
             for level in sorted(self.out_indices):
-                self.add_module(f"norm{level}", build_norm(self.norm_cfg, levels[level].channels))
+                self.add_module(f'norm{level}', build_norm(self.norm_cfg, levels[level].channels))
         self._freeze()
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -235,7 +235,7 @@ class VisionMLP(BaseModule):
             for block in stage.blocks:
                 x = self._run_block(block, x)
             if level in self.out_indices:
-                maps[level] = getattr(self, f"norm{level}")(x) if self.out_norm else x
+                maps[level] = getattr(self, f'norm{level}')(x) if self.out_norm else x
         return tuple(maps[level] for level in self.out_indices)
 
     def _built_stages(self) -> list[Stage]:
@@ -244,14 +244,14 @@ class VisionMLP(BaseModule):
     def _check_images(self, images: torch.Tensor) -> None:
         if images.ndim != 4 or images.shape[1] != self.in_channels:
             raise ValueError(
-                f"images of shape {tuple(images.shape)}: accepted is (N, {self.in_channels}, H, W)"
+                f'images of shape {tuple(images.shape)}: accepted is (N, {self.in_channels}, H, W)'
             )
         height, width = images.shape[2:]
         if height < self.minimum_size or width < self.minimum_size:
             raise ValueError(
-                f"images of {height}x{width} pixels are too small for {type(self).__name__}, "
-                f"whose largest stride is {self.minimum_size}: both sides must be at least "
-                f"{self.minimum_size}"
+                f'images of {height}x{width} pixels are too small for {type(self).__name__}, '
+                f'whose largest stride is {self.minimum_size}: both sides must be at least '
+                f'{self.minimum_size}'
             )
 
     def _run_block(self, block: nn.Module, x: torch.Tensor) -> torch.Tensor:
@@ -262,7 +262,7 @@ class VisionMLP(BaseModule):
             )
         return cast(torch.Tensor, block(x))
 
-    def train(self, mode: bool = True) -> "VisionMLP":
+    def train(self, mode: bool = True) -> 'VisionMLP':
         """Switch to training or evaluation; what is frozen stays in evaluation."""
         super().train(mode)
         self._freeze()
@@ -280,7 +280,7 @@ class VisionMLP(BaseModule):
             for parameter in module.parameters():
                 parameter.requires_grad = False
 
-    def get_layer_depth(self, param_name: str, prefix: str = "") -> tuple[int, int]:
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Return the depth of a parameter's layer, for layer-wise learning-rate decay.
 
         The stem is layer 0, every block one layer, a downsampling belongs to the block behind it,
@@ -295,12 +295,12 @@ class VisionMLP(BaseModule):
         """
         depths = [len(stage.blocks) for stage in self._built_stages()]
         num_layers = sum(depths) + 2
-        name = param_name.removeprefix(prefix).split(".")
-        if not param_name.startswith(prefix) or name[0] not in ("stem", "stages"):
+        name = param_name.removeprefix(prefix).split('.')
+        if not param_name.startswith(prefix) or name[0] not in ('stem', 'stages'):
             return num_layers - 1, num_layers
-        if name[0] == "stem":
+        if name[0] == 'stem':
             return 0, num_layers
-        block = int(name[3]) if name[2] == "blocks" else 0
+        block = int(name[3]) if name[2] == 'blocks' else 0
         return 1 + sum(depths[: int(name[1])]) + block, num_layers
 
 

@@ -41,16 +41,16 @@ class HireMLPArchitecture:
 
     def __post_init__(self) -> None:
         """Refuse values no network can be built from, and make every sequence a tuple."""
-        for name in ("depths", "channels", "regions", "shift_periods", "shift_steps"):
+        for name in ('depths', 'channels', 'regions', 'shift_periods', 'shift_steps'):
             values = tuple(getattr(self, name))
-            lowest = 0 if name == "shift_steps" else 1
+            lowest = 0 if name == 'shift_steps' else 1
             if len(values) != 4 or any(not isinstance(v, int) or v < lowest for v in values):
                 raise ValueError(
-                    f"arch field {name}={values!r}: four integers of at least {lowest} are accepted"
+                    f'arch field {name}={values!r}: four integers of at least {lowest} are accepted'
                 )
             object.__setattr__(self, name, values)
         if any(channels % 4 for channels in self.channels):
-            raise ValueError(f"arch field channels={self.channels!r}: multiples of 4 are accepted")
+            raise ValueError(f'arch field channels={self.channels!r}: multiples of 4 are accepted')
 
     def shift(self, stage: int, block: int) -> int:
         """Return the tokens by which a block shifts its regions."""
@@ -101,8 +101,8 @@ class HireModule(nn.Module):
 
     def __init__(self, channels: int, region: int, shift: int, norm_cfg: Mapping[str, Any]) -> None:
         super().__init__()
-        self.height = RegionMixing(channels, region, shift, "height", norm_cfg)
-        self.width = RegionMixing(channels, region, shift, "width", norm_cfg)
+        self.height = RegionMixing(channels, region, shift, 'height', norm_cfg)
+        self.width = RegionMixing(channels, region, shift, 'width', norm_cfg)
         self.channel = nn.Conv2d(channels, channels, 1)
         self.reweight = nn.Sequential(
             nn.Conv2d(channels, channels // 4, 1),
@@ -188,59 +188,59 @@ class HireMLP(VisionMLP):
     """
 
     variants = {
-        "tiny": HireMLPArchitecture(depths=(2, 2, 4, 2), channels=(64, 128, 320, 512)),
-        "small": HireMLPArchitecture(depths=(3, 4, 10, 3), channels=(64, 128, 320, 512)),
-        "base": HireMLPArchitecture(depths=(4, 6, 24, 3), channels=(64, 128, 320, 512)),
-        "large": HireMLPArchitecture(depths=(4, 6, 24, 3), channels=(96, 192, 384, 768)),
+        'tiny': HireMLPArchitecture(depths=(2, 2, 4, 2), channels=(64, 128, 320, 512)),
+        'small': HireMLPArchitecture(depths=(3, 4, 10, 3), channels=(64, 128, 320, 512)),
+        'base': HireMLPArchitecture(depths=(4, 6, 24, 3), channels=(64, 128, 320, 512)),
+        'large': HireMLPArchitecture(depths=(4, 6, 24, 3), channels=(96, 192, 384, 768)),
     }
-    name_prefix = "hire_mlp"
+    name_prefix = 'hire_mlp'
     size_free = True
-    default_norm_cfg = {"type": "BN"}
+    default_norm_cfg = {'type': 'BN'}
     official_formats = (
         OfficialFormat(
-            name="official Hire-MLP (ggjy/Hire-Wave-MLP.pytorch)",
-            signature="network.0.0.attn.mlp_h1.weight",
+            name='official Hire-MLP (ggjy/Hire-Wave-MLP.pytorch)',
+            signature='network.0.0.attn.mlp_h1.weight',
             renamings=(
-                (r"^patch_embed\.proj\.", "stem.conv."),
-                (r"^patch_embed\.norm\.", "stem.norm."),
-                *((rf"^network\.{2 * i}\.(\d+)\.", rf"stages.{i}.blocks.\1.") for i in range(4)),
+                (r'^patch_embed\.proj\.', 'stem.conv.'),
+                (r'^patch_embed\.norm\.', 'stem.norm.'),
+                *((rf'^network\.{2 * i}\.(\d+)\.', rf'stages.{i}.blocks.\1.') for i in range(4)),
                 *(
-                    (rf"^network\.{2 * i - 1}\.proj\.", f"stages.{i}.downsample.conv.")
+                    (rf'^network\.{2 * i - 1}\.proj\.', f'stages.{i}.downsample.conv.')
                     for i in (1, 2, 3)
                 ),
                 *(
-                    (rf"^network\.{2 * i - 1}\.norm\.", f"stages.{i}.downsample.norm.")
+                    (rf'^network\.{2 * i - 1}\.norm\.', f'stages.{i}.downsample.norm.')
                     for i in (1, 2, 3)
                 ),
-                (r"\.attn\.mlp_h1\.", ".token_mixing.height.reduce."),
-                (r"\.attn\.mlp_h1_norm\.", ".token_mixing.height.norm."),
-                (r"\.attn\.mlp_h2\.", ".token_mixing.height.expand."),
-                (r"\.attn\.mlp_w1\.", ".token_mixing.width.reduce."),
-                (r"\.attn\.mlp_w1_norm\.", ".token_mixing.width.norm."),
-                (r"\.attn\.mlp_w2\.", ".token_mixing.width.expand."),
-                (r"\.attn\.mlp_c\.", ".token_mixing.channel."),
-                (r"\.attn\.reweight\.fc1\.", ".token_mixing.reweight.0."),
-                (r"\.attn\.reweight\.fc2\.", ".token_mixing.reweight.2."),
-                (r"\.attn\.proj\.", ".token_mixing.projection."),
-                (r"(\.blocks\.\d+)\.mlp\.", r"\1.channel_mlp."),
-                (r"^norm2\.", "norm1."),
-                (r"^norm4\.", "norm2."),
-                (r"^norm6\.", "norm3."),
-                (r"^norm\.", "norm3."),
-                (r"^head\.", "head.fc."),
+                (r'\.attn\.mlp_h1\.', '.token_mixing.height.reduce.'),
+                (r'\.attn\.mlp_h1_norm\.', '.token_mixing.height.norm.'),
+                (r'\.attn\.mlp_h2\.', '.token_mixing.height.expand.'),
+                (r'\.attn\.mlp_w1\.', '.token_mixing.width.reduce.'),
+                (r'\.attn\.mlp_w1_norm\.', '.token_mixing.width.norm.'),
+                (r'\.attn\.mlp_w2\.', '.token_mixing.width.expand.'),
+                (r'\.attn\.mlp_c\.', '.token_mixing.channel.'),
+                (r'\.attn\.reweight\.fc1\.', '.token_mixing.reweight.0.'),
+                (r'\.attn\.reweight\.fc2\.', '.token_mixing.reweight.2.'),
+                (r'\.attn\.proj\.', '.token_mixing.projection.'),
+                (r'(\.blocks\.\d+)\.mlp\.', r'\1.channel_mlp.'),
+                (r'^norm2\.', 'norm1.'),
+                (r'^norm4\.', 'norm2.'),
+                (r'^norm6\.', 'norm3.'),
+                (r'^norm\.', 'norm3.'),
+                (r'^head\.', 'head.fc.'),
             ),
-            classifier_keys=r"^(norm|head)\.",
+            classifier_keys=r'^(norm|head)\.',
             rearrangements=(
-                (r"\.reduce\.weight$", reshaped),
-                (r"\.expand\.weight$", transposed),
-                (r"\.expand\.bias$", reshaped),
+                (r'\.reduce\.weight$', reshaped),
+                (r'\.expand\.weight$', transposed),
+                (r'\.expand\.bias$', reshaped),
             ),
         ),
     )
 
     def __init__(
         self,
-        arch: str | Mapping[str, Any] = "tiny",
+        arch: str | Mapping[str, Any] = 'tiny',
         *,
         in_channels: int = 3,
         out_indices: Sequence[int] = (0, 1, 2, 3),

@@ -5,4 +5,4 @@ from mmvmlp.ops.drop_path import DropPath
 from mmvmlp.ops.norm import build_norm
 from mmvmlp.ops.region import RegionMixing
 
-__all__ = ["ChannelMLP", "DropPath", "RegionMixing", "build_norm"]
+__all__ = ['ChannelMLP', 'DropPath', 'RegionMixing', 'build_norm']

@@ -19,7 +19,7 @@ class DropPath(nn.Module):
     def __init__(self, rate: float = 0.0) -> None:
         super().__init__()
         if not 0.0 <= rate < 1.0:
-            raise ValueError(f"rate={rate!r}: a drop path rate lies in [0, 1)")
+            raise ValueError(f'rate={rate!r}: a drop path rate lies in [0, 1)')
         self.rate = rate
 
     def forward(self, branch: torch.Tensor) -> torch.Tensor:
@@ -32,4 +32,4 @@ class DropPath(nn.Module):
 
     def extra_repr(self) -> str:
         """Return what ``print(module)`` shows in the brackets."""
-        return f"rate={self.rate}"
+        return f'rate={self.rate}'

@@ -20,16 +20,16 @@ def build_norm(norm_cfg: Mapping[str, Any], channels: int) -> nn.Module:
         ValueError: If ``norm_cfg`` has no type or names one that is not registered.
     """
     options = dict(norm_cfg)
-    type_name = options.pop("type", None)
-    requires_grad = options.pop("requires_grad", True)
+    type_name = options.pop('type', None)
+    requires_grad = options.pop('requires_grad', True)
     layer = MODELS.get(type_name) if isinstance(type_name, str) else None
     if layer is None:
         raise ValueError(
             f"norm_cfg={dict(norm_cfg)!r}: 'type' must name a registered norm layer, such as 'BN' "
             "or 'SyncBN' (others, such as 'GN', are registered by importing mmcv.cnn)"
         )
-    if type_name == "GN":
-        options["num_channels"] = channels
+    if type_name == 'GN':
+        options['num_channels'] = channels
         norm: nn.Module = layer(**options)
     else:
         norm = layer(channels, **options)

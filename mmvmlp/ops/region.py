@@ -32,6 +32,9 @@ def take_circular(x: torch.Tensor, dim: int, start: int, length: int, period: in
         period: The circle's length: the map's side, or less where its end is not used.
     """
     taken = (torch.arange(length, device=x.device) + start) % period
+    if torch.compiler.is_compiling():
+        # A compiler chooses its own layout; views in front of convolutions stop Inductor.
+        return x.index_select(dim, taken)
     return x.movedim(1, 3).index_select(dim - 1, taken).movedim(3, 1)
 
 
@@ -55,15 +58,15 @@ class RegionMixing(nn.Module):
         channels: int,
         region: int,
         shift: int,
-        axis: Literal["height", "width"],
+        axis: Literal['height', 'width'],
         norm_cfg: Mapping[str, Any],
     ) -> None:
         super().__init__()
         self.region = region
         self.shift = shift
-        self.dim = 2 if axis == "height" else 3
+        self.dim = 2 if axis == 'height' else 3
         hidden = channels // 2
-        kernel = (region, 1) if axis == "height" else (1, region)
+        kernel = (region, 1) if axis == 'height' else (1, region)
         self.reduce = nn.Conv2d(channels, hidden, kernel, stride=kernel, bias=False)
         self.norm = build_norm(norm_cfg, hidden)
         self.expand = RegionExpansion(hidden, channels, region, axis)
@@ -79,7 +82,7 @@ class RegionMixing(nn.Module):
 
     def extra_repr(self) -> str:
         """Return what ``print(module)`` shows in the brackets."""
-        return f"region={self.region}, shift={self.shift}, dim={self.dim}"
+        return f'region={self.region}, shift={self.shift}, dim={self.dim}'
 
 
 class RegionExpansion(nn.Module):
@@ -95,11 +98,11 @@ class RegionExpansion(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, region: int, axis: Literal["height", "width"]
+        self, in_channels: int, out_channels: int, region: int, axis: Literal['height', 'width']
     ) -> None:
         super().__init__()
-        self.dim = 2 if axis == "height" else 3
-        self.kernel = (region, 1) if axis == "height" else (1, region)
+        self.dim = 2 if axis == 'height' else 3
+        self.kernel = (region, 1) if axis == 'height' else (1, region)
         self.weight = nn.Parameter(torch.empty(in_channels, out_channels, *self.kernel))
         self.bias = nn.Parameter(torch.empty(out_channels, *self.kernel))
         # The pointwise convolution it stands for draws both from a fan-in of `in_channels`.

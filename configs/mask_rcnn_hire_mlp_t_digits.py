@@ -1,0 +1,73 @@
+# Mask R-CNN with Hire-MLP-Tiny on the digit scenes of tools/make_digits.py: the model of
+# mask_rcnn_hire_mlp_t.py with a narrow neck and heads, trained from scratch on two cores.
+_base_ = 'mask_rcnn_hire_mlp_t.py'
+
+data_root = 'data/digits/'
+metainfo = dict(classes=tuple('0123456789'))
+norm_cfg = dict(type='BN')
+width = 64
+
+model = dict(
+    backbone=dict(norm_cfg=norm_cfg),
+    neck=dict(out_channels=width, num_outs=4, norm_cfg=norm_cfg),
+    rpn_head=dict(
+        in_channels=width,
+        feat_channels=width,
+        anchor_generator=dict(scales=[8], strides=[4, 8, 16, 32]),
+    ),
+    roi_head=dict(
+        bbox_roi_extractor=dict(out_channels=width, finest_scale=28),
+        bbox_head=dict(in_channels=width, fc_out_channels=256, num_classes=10),
+        mask_roi_extractor=dict(out_channels=width, finest_scale=28),
+        mask_head=dict(
+            in_channels=width, conv_out_channels=width, num_classes=10, norm_cfg=norm_cfg
+        ),
+    ),
+    train_cfg=dict(
+        rpn=dict(sampler=dict(num=64)),
+        rpn_proposal=dict(nms_pre=400, max_per_img=200),
+        rcnn=dict(sampler=dict(num=48)),
+    ),
+    test_cfg=dict(rpn=dict(nms_pre=400, max_per_img=200)),
+)
+
+train_pipeline = [
+    dict(type='mmvmlp.LoadImageFromFile'),
+    dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+    dict(type='PackDetInputs'),
+]
+test_pipeline = [
+    dict(type='mmvmlp.LoadImageFromFile'),
+    dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+    dict(
+        type='PackDetInputs',
+        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
+    ),
+]
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=1,
+    dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=train_pipeline),
+)
+val_dataloader = dict(
+    batch_size=4,
+    num_workers=1,
+    dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=test_pipeline),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file=data_root + 'annotations/instances_val2017.json')
+test_evaluator = val_evaluator
+
+train_cfg = dict(max_epochs=9, val_interval=3)
+optim_wrapper = dict(optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=5.0))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(
+        type='CosineAnnealingLR',
+        by_epoch=True,
+        begin=0,
+        end=9,
+        convert_to_iter_based=True,
+        eta_min=1e-5,
+    ),
+]

@@ -1,0 +1,49 @@
+"""Mixed precision inside backbone and neck only."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from torch import nn
+
+from mmvmlp.registry import HOOKS
+
+
+@HOOKS.register_module()
+class AutocastHook(Hook):
+    """Runs backbone and neck in lower precision and gives the heads float32.
+
+    RoIAlign and NMS know no bfloat16, so a whole detector cannot run in it.
+
+    Args:
+        dtype: ``'bfloat16'`` or ``'float16'``.
+
+    Raises:
+        ValueError: If ``dtype`` is another one.
+    """
+
+    def __init__(self, dtype: str = 'bfloat16') -> None:
+        if dtype not in ('bfloat16', 'float16'):
+            raise ValueError(f"dtype={dtype!r}: 'bfloat16' and 'float16' are accepted")
+        self.dtype: torch.dtype = getattr(torch, dtype)
+
+    def before_run(self, runner: Any) -> None:
+        """Wrap the forward methods of the model's backbone and neck."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        neck = getattr(model, 'neck', None)
+        self._autocast(model.backbone, to_float32=neck is None)
+        if neck is not None:
+            self._autocast(neck, to_float32=True)
+
+    def _autocast(self, module: nn.Module, to_float32: bool) -> None:
+        forward: Callable[..., Any] = module.forward
+
+        def autocast_forward(*args: Any, **kwargs: Any) -> Any:
+            device = next(module.parameters()).device.type
+            with torch.autocast(device, self.dtype):
+                maps = forward(*args, **kwargs)
+            return tuple(level.float() for level in maps) if to_float32 else maps
+
+        module.forward = autocast_forward

@@ -1,0 +1,40 @@
+"""Errors as the commands in ``tools/`` show them."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mmvmlp.checkpoint import CheckpointError
+from mmvmlp.datasets.loading import ImageReadError
+
+RAISED_ON_PURPOSE = (ValueError, TypeError, OSError, ImportError)
+
+
+@contextmanager
+def one_clear_error() -> Iterator[None]:
+    """Print an error that this package raised on purpose as one message, and exit with 1.
+
+    What anything else raises keeps its traceback.
+    """
+    try:
+        yield
+    except RAISED_ON_PURPOSE as error:
+        message = _message(error)
+        if message is None:
+            raise
+        sys.stdout.flush()
+        print(f'error: {message}', file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def _message(error: BaseException) -> str | None:
+    if isinstance(error, (ImageReadError, CheckpointError)):
+        # A data loader's worker hands over its whole traceback as the message.
+        return str(error).rpartition(f'{type(error).__name__}: ')[2].strip()
+    innermost = error.__traceback__
+    while innermost is not None and innermost.tb_next is not None:
+        innermost = innermost.tb_next
+    if innermost is None:
+        return None
+    module = innermost.tb_frame.f_globals.get('__name__', '')
+    return str(error) if module.partition('.')[0] == 'mmvmlp' else None

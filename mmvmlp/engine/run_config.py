@@ -1,0 +1,240 @@
+"""What the commands in ``tools/`` change in a config, and what they check before a run."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.runner import find_latest_checkpoint
+
+from mmvmlp.checkpoint import read_checkpoint
+
+SPLITS = ('train', 'val', 'test')
+
+
+def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
+    """Read a config and merge options into it, as ``--cfg-options`` gives them.
+
+    An option ``data_root`` is more than its variable: see :func:`set_data_root`.
+
+    Raises:
+        FileNotFoundError: If there is no such config.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'config {str(path)!r}: there is no such file')
+    config = Config.fromfile(path)
+    others = dict(options or {})
+    data_root = others.pop('data_root', None)
+    config.merge_from_dict(others)
+    if data_root is not None:
+        set_data_root(config, data_root)
+    return config
+
+
+def set_data_root(config: Config, data_root: str | Path) -> None:
+    """Point every data set and evaluator of a config to another folder.
+
+    mmengine computes a config's paths when it reads the file, so a new value of the variable
+    ``data_root`` alone would reach none of them.
+
+    Args:
+        config: Changed in place.
+        data_root: The folder in which the config's relative paths are looked up.
+
+    Raises:
+        ValueError: If the config has no variable ``data_root`` to be replaced.
+    """
+    old = config.get('data_root')
+    if not isinstance(old, str):
+        raise ValueError(
+            f'data_root={str(data_root)!r}: the config {config.filename} has no variable '
+            'data_root to be replaced; set the paths of its data sets with --cfg-options'
+        )
+    new = os.path.join(data_root, '')
+    for split in SPLITS:
+        for part in (f'{split}_dataloader', f'{split}_evaluator'):
+            if config.get(part):
+                config[part] = _moved(config[part], os.path.join(old, ''), new)
+    config['data_root'] = new
+
+
+def _moved(value: Any, old: str, new: str) -> Any:
+    if isinstance(value, dict):
+        return type(value)({key: _moved(item, old, new) for key, item in value.items()})
+    if isinstance(value, (list, tuple)):
+        return type(value)(_moved(item, old, new) for item in value)
+    if isinstance(value, str) and os.path.join(value, '').startswith(old):
+        return new + value[len(old) :]
+    return value
+
+
+def set_backbone_checkpoint(config: Config, checkpoint: str | Path) -> None:
+    """Make the backbone start from a published checkpoint, or one of ours, of its network.
+
+    Raises:
+        ValueError: If the config's model has no backbone.
+    """
+    if 'backbone' not in config.get('model', {}):
+        raise ValueError(
+            f'backbone checkpoint {str(checkpoint)!r}: the model of {config.filename} has no '
+            'backbone'
+        )
+    config.model.backbone['init_cfg'] = {
+        'type': 'mmvmlp.OfficialPretrained',
+        'checkpoint': str(checkpoint),
+    }
+
+
+def set_mixed_precision(config: Config, dtype: str) -> None:
+    """Train in mixed precision.
+
+    Args:
+        config: Changed in place.
+        dtype: ``'float16'`` for the whole model with a dynamic loss scale, on a GPU;
+            ``'bfloat16'`` for backbone and neck, anywhere, for RoIAlign and NMS know no bfloat16.
+
+    Raises:
+        ValueError: If the type is another one, or needs a GPU where none is seen.
+    """
+    if dtype == 'bfloat16':
+        config.setdefault('custom_hooks', [])
+        config.custom_hooks.append({'type': 'mmvmlp.AutocastHook', 'dtype': dtype})
+    elif dtype == 'float16':
+        if not torch.cuda.is_available():
+            raise ValueError("dtype='float16' needs a GPU, and none is seen; 'bfloat16' needs none")
+        config.optim_wrapper.type = 'AmpOptimWrapper'
+        config.optim_wrapper.loss_scale = 'dynamic'
+        config.optim_wrapper.dtype = dtype
+    else:
+        raise ValueError(f"dtype={dtype!r}: 'float16' and 'bfloat16' are accepted")
+
+
+def set_auto_scale_lr(config: Config) -> None:
+    """Scale the learning rate by the run's batch size over the one that the config is made for.
+
+    Raises:
+        ValueError: If the config does not say which batch size that is.
+    """
+    if 'base_batch_size' not in config.get('auto_scale_lr', {}):
+        raise ValueError(
+            f'auto_scale_lr.base_batch_size is not set in {config.filename}: the learning rate '
+            'can only be scaled from a known batch size'
+        )
+    config.auto_scale_lr.enable = True
+
+
+def set_work_dir(config: Config, work_dir: str | None) -> None:
+    """Set the folder for logs and checkpoints: by default ``work_dirs/`` and the config's name."""
+    if work_dir is not None:
+        config.work_dir = work_dir
+    elif not config.get('work_dir'):
+        config.work_dir = os.path.join('work_dirs', Path(config.filename).stem)
+
+
+def set_resume(config: Config, checkpoint: str) -> None:
+    """Go on from a checkpoint, after a look at whether it can be read.
+
+    Args:
+        config: Changed in place; its work folder must be set.
+        checkpoint: A file, or ``'auto'`` for the latest one in the work folder, if there is any.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        CheckpointError: If it is truncated or corrupt.
+    """
+    config.resume = True
+    config.load_from = None if checkpoint == 'auto' else checkpoint
+    latest = config.load_from or find_latest_checkpoint(config.work_dir)
+    if latest is not None:
+        read_checkpoint(latest)
+
+
+def set_launcher(config: Config, launcher: str) -> None:
+    """Set how the processes of a run were started, and join them where mmengine cannot.
+
+    mmengine asks for a GPU even for the backend gloo. Without one this joins the group itself,
+    and makes SyncBN plain BN, which in CPU processes normalises each one's batch by itself.
+
+    Args:
+        config: Changed in place.
+        launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+    """
+    config.launcher = launcher
+    if launcher != 'pytorch' or torch.cuda.is_available():
+        return
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group('gloo')
+    replaced = sum(_plain_batch_norm(config.model))
+    if replaced:
+        print_log(
+            f'No GPU is seen: {replaced} norm_cfg of type SyncBN in the model are now BN, which '
+            'normalises the batch of each process by itself.',
+            logger='current',
+        )
+
+
+def _plain_batch_norm(value: Any) -> Iterator[int]:
+    if isinstance(value, dict):
+        if value.get('type') == 'SyncBN':
+            value['type'] = 'BN'
+            yield 1
+        for item in value.values():
+            yield from _plain_batch_norm(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _plain_batch_norm(item)
+
+
+def check_data(config: Config, splits: tuple[str, ...] = SPLITS) -> None:
+    """Look for the files that the data sets of a config will open first.
+
+    Args:
+        config: The config of the run.
+        splits: The parts of the run: ``'train'``, ``'val'``, ``'test'``.
+
+    Raises:
+        FileNotFoundError: With the folder, the layout that is expected and the option that
+            changes it, if an annotation file or an image folder is missing.
+    """
+    expected: dict[str, list[str]] = {}
+    for split in splits:
+        for dataset in _datasets(config.get(f'{split}_dataloader') or {}):
+            paths = expected.setdefault(dataset.get('data_root') or '', [])
+            paths += [path for path in _first_paths(dataset) if path not in paths]
+    for root, paths in expected.items():
+        missing = [path for path in paths if not os.path.exists(path)]
+        if missing:
+            folder = f'data set folder {root!r}' if root else 'data set'
+            state = '' if not root or os.path.isdir(root) else ' does not exist;'
+            raise FileNotFoundError(
+                f'{folder}:{state} missing are\n'
+                + ''.join(f'  {path}\n' for path in missing)
+                + 'Expected are\n'
+                + ''.join(f'  {path}\n' for path in paths)
+                + 'Give the folder that holds them with --data-root DIR, or make a small data set '
+                'with tools/make_digits.py.'
+            )
+
+
+def _datasets(value: Any) -> Iterator[dict[str, Any]]:
+    """Find the data sets in a data loader's config, also inside wrappers such as RepeatDataset."""
+    if isinstance(value, dict):
+        if 'ann_file' in value or 'data_prefix' in value or 'data_root' in value:
+            yield value
+        for key in ('dataset', 'datasets'):
+            yield from _datasets(value.get(key))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _datasets(item)
+
+
+def _first_paths(dataset: Mapping[str, Any]) -> list[str]:
+    root = dataset.get('data_root') or ''
+    prefix = dataset.get('data_prefix') or ''
+    folders = list(prefix.values()) if isinstance(prefix, dict) else [prefix]
+    relative = [dataset.get('ann_file') or '', *folders]
+    paths = [os.path.join(root, path) for path in relative if isinstance(path, str) and path]
+    return [path for path in paths or [root] if path and '://' not in path]

@@ -1,0 +1,64 @@
+"""Evaluate a checkpoint on the test data of its config."""
+
+import argparse
+
+from mmengine.config import DictAction
+from mmengine.runner import Runner
+
+from mmvmlp.checkpoint import check_trained_checkpoint
+from mmvmlp.engine.errors import one_clear_error
+from mmvmlp.engine.run_config import (
+    check_data,
+    load_config,
+    set_data_root,
+    set_launcher,
+    set_work_dir,
+)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint of a whole trained model')
+    parser.add_argument('--work-dir', help='folder for logs and metrics')
+    parser.add_argument(
+        '--data-root', metavar='DIR', help="folder of the data, instead of the config's data_root"
+    )
+    parser.add_argument(
+        '--show-dir', metavar='NAME', help='draw predictions into this folder of the work folder'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='settings of the config to override; lists as key="[a,b]", without spaces',
+    )
+    parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Evaluate."""
+    arguments = parse_arguments()
+    with one_clear_error():
+        config = load_config(arguments.config, arguments.cfg_options)
+        if arguments.data_root:
+            set_data_root(config, arguments.data_root)
+        set_work_dir(config, arguments.work_dir)
+        if arguments.show_dir:
+            config.default_hooks.visualization.draw = True
+            config.default_hooks.visualization.test_out_dir = arguments.show_dir
+        config.load_from = arguments.checkpoint
+        config.resume = False
+        check_data(config, ('test',))
+        set_launcher(config, arguments.launcher)
+        runner = Runner.from_cfg(config)
+        model = runner.model.module if runner.distributed else runner.model
+        check_trained_checkpoint(model, arguments.checkpoint)
+        runner.test()
+
+
+if __name__ == '__main__':
+    main()

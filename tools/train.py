@@ -1,0 +1,95 @@
+"""Train any config of mmdet, mmsegmentation or mmpretrain."""
+
+import argparse
+
+from mmengine.config import Config, DictAction
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from mmvmlp.engine.errors import one_clear_error
+from mmvmlp.engine.run_config import (
+    check_data,
+    load_config,
+    set_auto_scale_lr,
+    set_backbone_checkpoint,
+    set_data_root,
+    set_launcher,
+    set_mixed_precision,
+    set_resume,
+    set_work_dir,
+)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints')
+    parser.add_argument(
+        '--data-root', metavar='DIR', help="folder of the data, instead of the config's data_root"
+    )
+    parser.add_argument(
+        '--backbone-checkpoint',
+        metavar='FILE',
+        help='published or own weights that the backbone starts from; they must fit it',
+    )
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='FILE',
+        help='go on from a checkpoint; without FILE from the latest in the work folder',
+    )
+    parser.add_argument(
+        '--amp',
+        nargs='?',
+        const='float16',
+        choices=('float16', 'bfloat16'),
+        help='mixed precision: float16 (needs a GPU) or bfloat16 (in backbone and neck)',
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help="scale the learning rate from the config's auto_scale_lr.base_batch_size",
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='settings of the config to override; lists as key="[a,b]", without spaces',
+    )
+    parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none')
+    return parser.parse_args()
+
+
+def configure(arguments: argparse.Namespace) -> Config:
+    """Make the config of the run, and look at what it needs before anything is built."""
+    config = load_config(arguments.config, arguments.cfg_options)
+    if arguments.data_root:
+        set_data_root(config, arguments.data_root)
+    if arguments.backbone_checkpoint:
+        set_backbone_checkpoint(config, arguments.backbone_checkpoint)
+    if arguments.amp:
+        set_mixed_precision(config, arguments.amp)
+    if arguments.auto_scale_lr:
+        set_auto_scale_lr(config)
+    set_work_dir(config, arguments.work_dir)
+    if arguments.resume:
+        set_resume(config, arguments.resume)
+    check_data(config, ('train', 'val'))
+    set_launcher(config, arguments.launcher)
+    return config
+
+
+def main() -> None:
+    """Train."""
+    arguments = parse_arguments()
+    with one_clear_error():
+        config = configure(arguments)
+        runner_type = RUNNERS.get(config.get('runner_type', 'Runner')) or Runner
+        runner_type.from_cfg(config).train()
+
+
+if __name__ == '__main__':
+    main()
