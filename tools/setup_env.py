@@ -244,6 +244,9 @@ def run(
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            # The lock of main() goes with it: should this process be killed, the next call waits
+            # until this command has ended as well.
+            close_fds=False,
         )
         try:
             for line in process.stdout or ():
@@ -700,10 +703,11 @@ def main() -> NoReturn:
     any_python = parser.parse_args().any_python
     # Two calls at once (make demo beside make test) must not write into one another.
     checkout = os.open(ROOT, os.O_RDONLY)
+    os.set_inheritable(checkout, True)
     try:
         fcntl.flock(checkout, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        print("Waiting for another `make env` in this checkout.", flush=True)
+        print("Waiting for another `make env` in this checkout to end.", flush=True)
         fcntl.flock(checkout, fcntl.LOCK_EX)
     try:
         set_up(any_python)
