@@ -38,4 +38,4 @@ clean:  ## remove the caches of the tools and what they built
 	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 clean-env:  ## remove .venv
-	rm -rf .venv
+	rm -rf .venv .venv.old
