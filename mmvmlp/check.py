@@ -859,7 +859,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.probe:
         _probe_in_child(options.probe)
         return 0
-    print('Checking what training needs (about 15 s) …', flush=True)
+    print('Checking what training needs (about 10 s) …', flush=True)
     facts = gather()
     findings = diagnose(facts)
     print(report(facts, findings))

@@ -463,7 +463,7 @@ STEPS = (
         install_mmcv,
     ),
     ('package', False, 'mmvmlp itself: 5 s', install_package),
-    ('check', False, 'a check of all of it: 15 s', run_check),
+    ('check', False, 'a check of all of it: 10 s', run_check),
 )
 
 
