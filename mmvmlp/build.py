@@ -76,13 +76,16 @@ def build_classifier(name: str, num_classes: int = 1000, **kwargs: Any) -> 'Imag
     if not isinstance(num_classes, int) or num_classes < 1:
         raise ValueError(f'num_classes={num_classes!r}: a positive integer is accepted')
     backbone = build_backbone(name, out_indices=(-1,), out_norm=True, **kwargs)
+    # Full names: the default scope may be another toolbox's, which has namesakes.
     classifier = ImageClassifier(
         backbone=backbone,
+        data_preprocessor={'type': 'mmpretrain.ClsDataPreprocessor'},
         neck={'type': 'mmpretrain.GlobalAveragePooling'},
         head={
             'type': 'mmpretrain.LinearClsHead',
             'num_classes': num_classes,
             'in_channels': backbone.feature_info[-1].channels,
+            'loss': {'type': 'mmpretrain.CrossEntropyLoss'},
         },
     )
     nn.init.trunc_normal_(classifier.head.fc.weight, std=0.02)

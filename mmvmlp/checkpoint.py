@@ -5,13 +5,15 @@ do not fit; a partial load is never quiet.
 """
 
 import argparse
-import collections
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
+from urllib.error import URLError
 from urllib.parse import urlparse
 
 import numpy as np
@@ -81,24 +83,25 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         FileNotFoundError: If there is no such file.
         CheckpointError: If the file is truncated, corrupt, or holds anything else.
     """
-    with torch.serialization.safe_globals(_harmless_classes()):
-        if urlparse(str(path)).scheme in ('http', 'https'):
-            contents = torch.hub.load_state_dict_from_url(
-                str(path), map_location='cpu', weights_only=True
-            )
-        else:
-            file = Path(path)
-            if not file.is_file():
-                raise FileNotFoundError(f'checkpoint {str(path)!r}: there is no such file')
-            try:
-                contents = torch.load(file, map_location='cpu', weights_only=True)
-            except Exception as error:
-                reason = str(error).strip().splitlines()
-                raise CheckpointError(
-                    f'checkpoint {str(path)!r} cannot be read as a PyTorch file; it is truncated, '
-                    'corrupt, or holds objects other than weights '
-                    f'({type(error).__name__}: {reason[0] if reason else "no reason given"})'
-                ) from error
+    is_address = urlparse(str(path)).scheme in ('http', 'https')
+    if not is_address and not Path(path).is_file():
+        raise FileNotFoundError(f'checkpoint {str(path)!r}: there is no such file')
+    try:
+        with _records_of_training_scripts():
+            if is_address:
+                contents = torch.hub.load_state_dict_from_url(
+                    str(path), map_location='cpu', weights_only=True
+                )
+            else:
+                contents = torch.load(path, map_location='cpu', weights_only=True)
+    except (URLError, TimeoutError) as error:
+        raise CheckpointError(f'checkpoint {str(path)!r} cannot be downloaded: {error}') from error
+    except Exception as error:
+        # torch.load raises whatever zip, pickle or the allow-list do.
+        raise CheckpointError(
+            f'checkpoint {str(path)!r} cannot be read as a PyTorch file; it is truncated, corrupt, '
+            f'or holds objects other than weights ({type(error).__name__}: {_reason(error)})'
+        ) from error
     if not isinstance(contents, dict):
         raise CheckpointError(
             f'checkpoint {str(path)!r} holds a {type(contents).__name__}, not a dict of tensors'
@@ -106,20 +109,46 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return contents
 
 
-def _harmless_classes() -> list[Any]:
-    multiarray = np.zeros(()).__reduce__()[0]
-    dtypes = {type(np.dtype(code)) for code in '?bBhHiIlLqQefdgSU'}
-    scalar = np.float64(0).__reduce__()[0]
-    return [
-        argparse.Namespace,
-        collections.OrderedDict,
-        HistoryBuffer,
-        np.ndarray,
-        np.dtype,
-        multiarray,
-        scalar,
-        *dtypes,
-    ]
+@contextmanager
+def _records_of_training_scripts() -> Iterator[None]:
+    """Let `weights_only` pass what training scripts leave in a checkpoint, for one read."""
+    reconstructors: list[Any] = [value.__reduce__()[0] for value in (np.zeros(1), np.float64(0))]
+    others = torch.serialization.get_safe_globals()
+    torch.serialization.add_safe_globals(
+        [
+            argparse.Namespace,
+            HistoryBuffer,
+            _statistics_method,
+            np.ndarray,
+            np.dtype,
+            *reconstructors,
+            *{type(np.dtype(code)) for code in '?bBhHiIlLqQefdSU'},
+        ]
+    )
+    try:
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(others)
+
+
+def _statistics_method(owner: object, name: str) -> Any:
+    if owner is not HistoryBuffer or name not in ('current', 'max', 'mean', 'min'):
+        raise UnpicklingError(f'attribute {name!r} of {owner!r}')
+    return getattr(owner, name)
+
+
+# mmengine's log history is pickled with references to its own methods, by way of `getattr`. The
+# allow-list goes by name; the real one would open every attribute of every class on it.
+_statistics_method.__module__, _statistics_method.__name__ = 'builtins', 'getattr'
+_statistics_method.__qualname__ = 'getattr'
+
+
+def _reason(error: Exception) -> str:
+    """Return an error's first line, and the object that the allow-list refused if it was that."""
+    refused = re.search(r'GLOBAL (\S+)', str(error))
+    lines = str(error).strip().splitlines()
+    return f'{refused[1]} is refused' if refused else lines[0] if lines else 'no reason given'
 
 
 def extract_state_dict(contents: Mapping[str, Any]) -> dict[str, torch.Tensor]:

@@ -1,0 +1,325 @@
+"""What every registered backbone must do, whatever its family."""
+
+import inspect
+import itertools
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.export import Dim
+
+import mmvmlp
+from mmvmlp.backbones.base import FeatureInfo, registered_families
+from mmvmlp.ops import DropPath
+
+BACKBONES = mmvmlp.list_backbones()
+FAMILIES = registered_families()
+# Small enough to run many times, with every kind of block of its family.
+SMALL_ARCHS = {
+    'HireMLP': {'depths': (2, 2, 3, 2), 'channels': (8, 12, 16, 20)},
+}
+
+every_backbone = pytest.mark.parametrize('name', BACKBONES)
+every_family = pytest.mark.parametrize('family', FAMILIES, ids=lambda family: family.__name__)
+
+
+def small(family, **kwargs):
+    torch.manual_seed(0)
+    return family(arch=SMALL_ARCHS[family.__name__], **kwargs)
+
+
+@every_backbone
+def test_maps_are_what_feature_info_says(name):
+    backbone = mmvmlp.build_backbone(name).eval()
+    with torch.no_grad():
+        maps = backbone(torch.randn(1, 3, 96, 160))
+    assert isinstance(maps, tuple)
+    assert [info.stride for info in backbone.feature_info] == [4, 8, 16, 32]
+    for level, info in zip(maps, backbone.feature_info, strict=True):
+        assert isinstance(info, FeatureInfo)
+        assert level.shape == (1, info.channels, 96 // info.stride, 160 // info.stride)
+        assert level.isfinite().all()
+
+
+@every_backbone
+def test_registered_in_the_scope_of_the_package(name):
+    from mmengine.registry import MODELS
+
+    family = type(mmvmlp.build_backbone(name))
+    built = MODELS.build({'type': f'mmvmlp.{family.__name__}', 'arch': name.rpartition('_')[2]})
+    assert type(built) is family
+
+
+@every_family
+@settings(max_examples=15, deadline=None)
+@given(data=st.data())
+def test_forward_and_backward_at_any_size(family, data):
+    backbone = small(family, out_norm=True)
+    smallest = backbone.minimum_size
+    height, width = (data.draw(st.integers(smallest, 320)) for _ in range(2))
+    maps = backbone(torch.randn(2, 3, height, width))
+    sum(level.square().mean() for level in maps).backward()
+    for level, info in zip(maps, backbone.feature_info, strict=True):
+        assert level.shape[1] == info.channels
+        for side, pixels in zip(level.shape[2:], (height, width), strict=True):
+            assert abs(side - pixels / info.stride) < 1
+    for key, parameter in backbone.named_parameters():
+        assert parameter.grad is not None, key
+        assert parameter.grad.isfinite().all(), key
+
+
+@every_family
+@pytest.mark.parametrize('out_norm', [False, True])
+@pytest.mark.parametrize(
+    'out_indices',
+    [levels for n in (1, 2, 3, 4) for levels in itertools.combinations(range(4), n)],
+    ids=str,
+)
+def test_no_parameter_is_unused(family, out_indices, out_norm):
+    backbone = small(family, out_indices=out_indices, out_norm=out_norm)
+    maps = backbone(torch.randn(1, 3, 64, 64))
+    assert len(maps) == len(out_indices)
+    sum(level.sum() for level in maps).backward()
+    assert all(parameter.grad is not None for parameter in backbone.parameters())
+
+
+@every_family
+def test_out_indices_are_kept_in_order_and_left_alone(family):
+    given_indices = [3, -4, 1]
+    backbone = small(family, out_indices=given_indices).eval()
+    assert given_indices == [3, -4, 1]
+    ordered = small(family).eval()
+    image = torch.randn(1, 3, 64, 64)
+    for level, index in zip(backbone(image), (3, 0, 1), strict=True):
+        torch.testing.assert_close(level, ordered(image)[index])
+    assert backbone.feature_info == tuple(ordered.feature_info[index] for index in (3, 0, 1))
+
+
+@every_family
+@pytest.mark.parametrize('out_indices', [(0, 4), (-5,), (1, 1), (3, -1), (), (0.5,), 2, '01'])
+def test_wrong_out_indices_are_refused(family, out_indices):
+    with pytest.raises(ValueError, match=r'out_indices=.*0-3'):
+        small(family, out_indices=out_indices)
+
+
+@every_family
+@pytest.mark.parametrize(
+    ('argument', 'value'),
+    [
+        ('in_channels', 0),
+        ('drop_path_rate', 1.0),
+        ('drop_path_rate', -0.1),
+        ('frozen_stages', 5),
+        ('norm_cfg', {'type': 'BatchNormalisation'}),
+        ('norm_cfg', {'eps': 1e-6}),
+    ],
+)
+def test_wrong_values_are_named(family, argument, value):
+    with pytest.raises(ValueError, match=f'{argument}='):
+        small(family, **{argument: value})
+
+
+@every_family
+def test_misspelled_arguments_are_named_with_what_is_accepted(family):
+    with pytest.raises(TypeError, match=r"'drop_path'.*mean 'drop_path_rate'.*with_cp"):
+        small(family, drop_path=0.1)
+
+
+@every_family
+def test_unknown_architectures_name_the_known_ones(family):
+    variants = ', '.join(map(repr, family.variants))
+    with pytest.raises(ValueError, match=f"arch='huge'.*{variants}"):
+        family(arch='huge')
+    with pytest.raises(ValueError, match='depth'):
+        family(arch={**SMALL_ARCHS[family.__name__], 'deepness': 3})
+    with pytest.raises(ValueError, match='depths'):
+        family(arch={})
+
+
+def test_unknown_names_list_the_known_ones():
+    with pytest.raises(ValueError, match='hire_mlp_medium.*hire_mlp_small'):
+        mmvmlp.build_backbone('hire_mlp_medium')
+
+
+def test_backbones_are_listed_by_pattern():
+    assert mmvmlp.list_backbones('hire*') == [
+        'hire_mlp_tiny',
+        'hire_mlp_small',
+        'hire_mlp_base',
+        'hire_mlp_large',
+    ]
+    assert mmvmlp.list_backbones('resnet*') == []
+
+
+@every_family
+@pytest.mark.parametrize(
+    ('shape', 'named'),
+    [
+        ((1, 3, 16, 16), '16x16'),
+        ((1, 3, 64, 31), '64x31'),
+        ((1, 4, 64, 64), '4'),
+        ((3, 64, 64), '3, 64'),
+    ],
+)
+def test_images_that_cannot_be_used_are_refused(family, shape, named):
+    with pytest.raises(ValueError, match=named):
+        small(family)(torch.zeros(shape))
+
+
+@every_family
+def test_other_channels_than_three(family):
+    maps = small(family, in_channels=5)(torch.randn(1, 5, 64, 64))
+    assert len(maps) == 4
+
+
+@every_family
+def test_drop_path_grows_linearly_with_depth(family):
+    backbone = small(family, drop_path_rate=0.3)
+    rates = [
+        next(m.rate for m in block.modules() if isinstance(m, DropPath))
+        for stage in backbone.stages
+        for block in stage.blocks
+    ]
+    expected = torch.linspace(0, 0.3, len(rates)).tolist()
+    assert rates == pytest.approx(expected)
+
+
+@every_family
+def test_drop_path_acts_in_training_only(family):
+    backbone = small(family, drop_path_rate=0.9, norm_eval=True)
+    image = torch.randn(8, 3, 64, 64)
+    assert not torch.equal(backbone.train()(image)[3], backbone(image)[3])
+    torch.testing.assert_close(backbone.eval()(image)[3], backbone(image)[3])
+
+
+@every_family
+@pytest.mark.parametrize('frozen_stages', [-1, 0, 2, 4])
+def test_frozen_stages_stay_as_they_are(family, frozen_stages):
+    backbone = small(family, frozen_stages=frozen_stages, out_norm=True)
+    before = {key: tensor.clone() for key, tensor in backbone.state_dict().items()}
+    assert backbone.train() is backbone
+    backbone(torch.randn(2, 3, 64, 64))
+    frozen = ['stem.'] * (frozen_stages >= 0) + [f'stages.{i}.' for i in range(frozen_stages)]
+    for key, parameter in backbone.named_parameters():
+        assert parameter.requires_grad != key.startswith(tuple(frozen)), key
+    for key, statistic in backbone.named_buffers():
+        assert torch.equal(statistic, before[key]) == key.startswith(tuple(frozen)), key
+
+
+@every_family
+def test_norm_eval_keeps_running_statistics(family):
+    backbone = small(family, norm_eval=True).train()
+    before = {key: t.clone() for key, t in backbone.state_dict().items() if 'running' in key}
+    backbone(torch.randn(2, 3, 64, 64))
+    after = backbone.state_dict()
+    assert all(torch.equal(after[key], value) for key, value in before.items())
+
+
+@every_family
+def test_recomputing_blocks_changes_neither_gradients_nor_statistics(family):
+    image = torch.randn(2, 3, 64, 64)
+    plain, recomputed = small(family), small(family, with_cp=True)
+    for backbone in (plain, recomputed):
+        sum(level.square().mean() for level in backbone(image)).backward()
+    for (key, ours), theirs in zip(plain.named_parameters(), recomputed.parameters(), strict=True):
+        torch.testing.assert_close(theirs.grad, ours.grad, msg=key)
+    for (key, ours), theirs in zip(plain.named_buffers(), recomputed.buffers(), strict=True):
+        torch.testing.assert_close(theirs, ours, msg=key)
+
+
+@every_family
+def test_layer_depths_follow_the_data(family):
+    backbone = small(family, out_norm=True)
+    num_blocks = sum(len(stage.blocks) for stage in backbone.stages)
+    depths = {}
+    for name, _ in backbone.named_parameters():
+        depth, num_layers = backbone.get_layer_depth(f'backbone.{name}', 'backbone.')
+        assert num_layers == num_blocks + 2
+        depths.setdefault(depth, name)
+    assert sorted(depths) == list(range(num_blocks + 2))
+    assert depths[0].startswith('stem')
+    assert depths[num_blocks + 1].startswith('norm')
+    assert backbone.get_layer_depth('neck.conv.weight', 'backbone.')[0] == num_blocks + 1
+
+
+@every_family
+def test_trains_in_bfloat16_autocast(family):
+    backbone = small(family)
+    image = torch.randn(2, 3, 70, 97)
+    exact = backbone(image)
+    with torch.autocast('cpu', torch.bfloat16):
+        maps = backbone(image)
+    assert maps[0].dtype == torch.bfloat16
+    sum(level.float().square().mean() for level in maps).backward()
+    assert all(parameter.grad.isfinite().all() for parameter in backbone.parameters())
+    # Two training passes: batch norms use the batch, so both see the same statistics.
+    assert (
+        torch.nn.functional.cosine_similarity(
+            maps[-1].float().flatten(), exact[-1].flatten(), dim=0
+        )
+        > 0.98
+    )
+
+
+@every_family
+def test_channels_last_inside(family):
+    maps = small(family)(torch.randn(2, 3, 70, 97))
+    assert all(level.is_contiguous(memory_format=torch.channels_last) for level in maps)
+
+
+@every_family
+def test_exports_with_any_height_and_width(family):
+    backbone = small(family).eval()
+    sides = {2: Dim('height', min=96, max=2048), 3: Dim('width', min=96, max=2048)}
+    exported = torch.export.export(
+        backbone, (torch.randn(2, 3, 101, 130),), dynamic_shapes=(sides,)
+    ).module()
+    for height, width in ((96, 96), (113, 288), (320, 99)):
+        image = torch.randn(2, 3, height, width)
+        for ours, theirs in zip(backbone(image), exported(image), strict=True):
+            torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@every_family
+def test_compiles_whole_with_any_height_and_width(family):
+    torch._dynamo.reset()
+    backbone = small(family)
+    compiled = torch.compile(backbone, fullgraph=True, dynamic=True)
+    for height, width in ((101, 130), (96, 288)):
+        image = torch.randn(2, 3, height, width)
+        losses = []
+        for run in (backbone, compiled):
+            backbone.zero_grad()
+            maps = run(image)
+            sum(level.square().mean() for level in maps).backward()
+            losses.append([*maps, *(parameter.grad.clone() for parameter in backbone.parameters())])
+        for ours, theirs in zip(*losses, strict=True):
+            torch.testing.assert_close(theirs, ours, rtol=2e-3, atol=2e-4)
+
+
+@every_family
+def test_signature_has_no_catch_all(family):
+    kinds = {p.kind for p in inspect.signature(family.__init__).parameters.values()}
+    assert not kinds & {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}
+
+
+def test_runs_where_only_torch_and_mmengine_are_installed():
+    program = """
+        import sys
+        for name in ('mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'torchvision', 'sklearn'):
+            sys.modules[name] = None
+        import torch, mmvmlp
+        for name in mmvmlp.list_backbones('*tiny*') or mmvmlp.list_backbones()[:1]:
+            backbone = mmvmlp.build_backbone(name, out_norm=True)
+            print(len(backbone(torch.randn(2, 3, 64, 64))))
+    """
+    result = subprocess.run(
+        [sys.executable, '-c', textwrap.dedent(program)], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == ['4']

@@ -1,0 +1,96 @@
+"""What official networks put out, from ``tests/data/parity``, and the weights they did it with."""
+
+import json
+import re
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+FOLDER = Path(__file__).parent / 'data' / 'parity'
+TOLERANCE = 1e-9
+"""Relative L2 error in float64 that a network may have."""
+
+
+def _generator(name: str) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(zlib.crc32(name.encode())))
+
+
+def official_tensor(key: str, shape: list[int]) -> torch.Tensor:
+    """Return the value of an official tensor: random, but fixed by its key."""
+    leaf = key.rpartition('.')[2]
+    if leaf == 'num_batches_tracked':
+        return torch.zeros((), dtype=torch.int64)
+    generator = _generator(key)
+    is_scale = leaf in ('alpha', 'gamma_1', 'gamma_2') or (leaf == 'weight' and len(shape) == 1)
+    if is_scale or leaf == 'running_var':
+        values = generator.uniform(0.5, 1.5, shape)
+    elif leaf in ('bias', 'beta', 'running_mean'):
+        values = 0.1 * generator.standard_normal(shape)
+    else:
+        values = generator.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))
+    return torch.from_numpy(np.reshape(np.asarray(values, dtype=np.float64), shape))
+
+
+def official_state_dict(model: str, *, extra_norms: bool = False) -> dict[str, torch.Tensor]:
+    """Return the official state dict of a model, with the dense backbone's norms if asked for."""
+    description = json.loads((FOLDER / f'{model}.json').read_text())
+    shapes = dict(description['shapes'])
+    if extra_norms:
+        shapes.update(description['extra_norm_shapes'])
+    return {key: official_tensor(key, shape) for key, shape in shapes.items()}
+
+
+def images(batch: int, height: int, width: int, seed: int) -> torch.Tensor:
+    """Return standard-normal images (batch, 3, height, width), float64."""
+    values = _generator(f'image-{seed}').standard_normal((batch, 3, height, width))
+    return torch.from_numpy(values)
+
+
+@dataclass(frozen=True)
+class ParityCase:
+    """One array of a model's outputs, and what it is the output for."""
+
+    model: str
+    name: str
+    kind: str
+    level: int
+    height: int
+    width: int
+    seed: int
+
+    def expected(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Return the official network's output."""
+        with np.load(FOLDER / f'{self.model}.npz') as arrays:
+            return arrays[self.name]
+
+    def images(self) -> torch.Tensor:
+        """Return the images it was computed for."""
+        return images(2 if self.kind == 'logits' else 1, self.height, self.width, self.seed)
+
+    def relative_error(self, output: torch.Tensor) -> float:
+        """Return the relative L2 error of our output, whole, thinned here as the array is."""
+        ours, expected = output.detach().numpy(), self.expected()
+        if ours.ndim == 4:
+            steps = (
+                max(1, side // parts) for side, parts in zip(ours.shape[1:], (8, 6, 6), strict=True)
+            )
+            ours = ours[(slice(None), *(slice(None, None, step) for step in steps))]
+        assert ours.shape == expected.shape
+        return float(np.linalg.norm(ours - expected) / np.linalg.norm(expected))
+
+
+def parity_cases(model: str) -> list[ParityCase]:
+    """List the arrays there are for a model."""
+    pattern = re.compile(r'([a-z]+)(\d*)_(\d+)x(\d+)_seed(\d+)')
+    cases = []
+    with np.load(FOLDER / f'{model}.npz') as arrays:
+        for name in arrays.files:
+            match = pattern.fullmatch(name)
+            assert match, name
+            kind, *numbers = match.groups()
+            cases.append(ParityCase(model, name, kind, *(int(number or 0) for number in numbers)))
+    return cases

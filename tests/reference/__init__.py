@@ -1,0 +1,1 @@
+"""Slow, literal transcriptions of the papers' formulas, for comparison only."""

@@ -1,0 +1,236 @@
+"""Loading: what fits is loaded and reported, what does not fit is refused and named."""
+
+import argparse
+import http.server
+import threading
+from functools import partial
+
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.registry import MODELS
+from parity import official_state_dict
+
+import mmvmlp
+from mmvmlp.checkpoint import check_trained_checkpoint, read_checkpoint
+
+
+@pytest.fixture(scope='module')
+def official():
+    return official_state_dict('hire_mlp_tiny')
+
+
+def test_report_of_a_classifier(official):
+    model = mmvmlp.build_classifier('hire_mlp_tiny', 1000)
+    report = mmvmlp.load_checkpoint(model, {'model': official})
+    assert set(report.matched) == set(model.state_dict())
+    assert not (report.missing or report.unexpected or report.mismatched)
+    torch.testing.assert_close(
+        model.head.fc.weight.double(), official['head.weight'], atol=1e-6, rtol=1e-6
+    )
+    assert 'Hire-MLP' in str(report)
+    assert f'{len(official)} tensors loaded' in str(report)
+
+
+def test_report_of_a_backbone_without_norms(official):
+    report = mmvmlp.load_checkpoint(mmvmlp.build_backbone('hire_mlp_tiny'), official)
+    assert not (report.missing or report.mismatched)
+    assert {key.partition('.')[0] for key in report.unexpected} == {'norm', 'head'}
+
+
+def test_norms_of_levels_may_be_missing(official):
+    backbone = mmvmlp.build_backbone('hire_mlp_tiny', out_norm=True)
+    report = mmvmlp.load_checkpoint(backbone, official)
+    assert {key.partition('.')[0] for key in report.missing} == {'norm0', 'norm1', 'norm2'}
+    assert 'norm3.weight' in report.matched
+
+
+def test_norms_of_levels_precede_the_classifiers():
+    state_dict = official_state_dict('hire_mlp_tiny', extra_norms=True)
+    backbone = mmvmlp.build_backbone('hire_mlp_tiny', out_norm=True).double()
+    report = mmvmlp.load_checkpoint(backbone, state_dict)
+    assert not report.missing
+    assert torch.equal(backbone.norm3.weight, state_dict['norm6.weight'])
+    assert 'norm.weight' in report.unexpected
+
+
+def test_fewer_levels_need_no_more_of_the_checkpoint(official):
+    backbone = mmvmlp.build_backbone('hire_mlp_tiny', out_indices=(0, 1))
+    report = mmvmlp.load_checkpoint(backbone, official)
+    assert not report.missing
+    assert any(key.startswith('network.6.') for key in report.unexpected)
+
+
+def test_a_head_of_other_classes_is_left_and_reported(official):
+    model = mmvmlp.build_classifier('hire_mlp_tiny', 10)
+    report = mmvmlp.load_checkpoint(model, official)
+    assert report.mismatched == (
+        ('head.fc.weight', (1000, 512), (10, 512)),
+        ('head.fc.bias', (1000,), (10,)),
+    )
+
+
+@pytest.mark.parametrize('nesting', ['model', 'state_dict', 'module', None])
+@pytest.mark.parametrize('prefix', ['', 'module.', 'backbone.'])
+def test_nesting_and_prefixes(official, nesting, prefix):
+    contents = {prefix + key: tensor for key, tensor in official.items()}
+    if nesting:
+        contents = {nesting: contents, 'epoch': 300, 'args': argparse.Namespace(lr=1e-3)}
+    report = mmvmlp.load_checkpoint(mmvmlp.build_backbone('hire_mlp_tiny'), contents)
+    assert not report.missing
+
+
+@pytest.mark.parametrize(
+    ('name', 'named'),
+    [
+        ('hire_mlp_small', 'missing in the checkpoint: stages.0.blocks.2'),
+        ('hire_mlp_large', 'of another shape: stem.conv.weight'),
+    ],
+)
+def test_a_checkpoint_of_another_variant_is_refused_and_nothing_changes(official, name, named):
+    backbone = mmvmlp.build_backbone(name)
+    before = {key: tensor.clone() for key, tensor in backbone.state_dict().items()}
+    with pytest.raises(mmvmlp.CheckpointError, match=named.replace('.', r'\.')):
+        mmvmlp.load_checkpoint(backbone, official)
+    after = backbone.state_dict()
+    assert all(torch.equal(after[key], tensor) for key, tensor in before.items())
+
+
+def test_a_deeper_networks_checkpoint_is_refused(official):
+    deeper = official | {
+        key.replace('network.0.1.', 'network.0.2.'): tensor
+        for key, tensor in official.items()
+        if key.startswith('network.0.1.')
+    }
+    with pytest.raises(mmvmlp.CheckpointError, match=r'unexpected .*network\.0\.2\.'):
+        mmvmlp.load_checkpoint(mmvmlp.build_backbone('hire_mlp_tiny'), deeper)
+
+
+def test_a_missing_tensor_is_refused(official):
+    incomplete = {k: v for k, v in official.items() if k != 'network.4.1.attn.mlp_w2.bias'}
+    with pytest.raises(
+        mmvmlp.CheckpointError, match=r'stages\.2\.blocks\.1\.token_mixing\.width\.expand\.bias'
+    ):
+        mmvmlp.load_checkpoint(mmvmlp.build_backbone('hire_mlp_tiny'), incomplete)
+
+
+@pytest.mark.parametrize(
+    'foreign',
+    [
+        {'state_dict': {'layer1.0.conv1.weight': torch.zeros(1), 'fc.weight': torch.zeros(1)}},
+        {'epoch': 3},
+        {'model': {}},
+    ],
+)
+def test_a_foreign_checkpoint_is_refused(foreign):
+    with pytest.raises(mmvmlp.CheckpointError, match='layer1|no tensors'):
+        mmvmlp.load_checkpoint(mmvmlp.build_backbone('hire_mlp_tiny'), foreign)
+
+
+def test_a_model_without_our_backbone_is_refused(official):
+    with pytest.raises(TypeError, match='Linear.*VisionMLP'):
+        mmvmlp.load_checkpoint(torch.nn.Linear(2, 2), official)
+
+
+def test_own_checkpoints_load_into_any_model_with_the_backbone():
+    classifier = mmvmlp.build_classifier('hire_mlp_tiny', 10)
+    contents = {'state_dict': classifier.state_dict()}
+    backbone = mmvmlp.build_backbone('hire_mlp_tiny')
+    report = mmvmlp.load_checkpoint(backbone, contents)
+    assert not report.missing
+    assert torch.equal(backbone.stem.conv.weight, classifier.backbone.stem.conv.weight)
+    other = mmvmlp.build_classifier('hire_mlp_tiny', 10)
+    assert not mmvmlp.load_checkpoint(other, backbone.state_dict()).mismatched
+    assert torch.equal(other.backbone.stem.conv.weight, backbone.stem.conv.weight)
+    with pytest.raises(mmvmlp.CheckpointError, match='missing'):
+        mmvmlp.load_checkpoint(mmvmlp.build_backbone('hire_mlp_small'), contents)
+
+
+def test_files_with_the_records_of_training_scripts(tmp_path, official):
+    file = tmp_path / 'checkpoint.pth'
+    history = HistoryBuffer([0.5, 0.25], [1, 1])
+    torch.save(
+        {'model': official, 'args': argparse.Namespace(lr=0.1), 'message_hub': {'loss': history}},
+        file,
+    )
+    report = mmvmlp.load_checkpoint(mmvmlp.build_backbone('hire_mlp_tiny'), file)
+    assert not report.missing
+    assert str(file) in str(report)
+
+
+def test_files_that_would_run_code_are_refused(tmp_path):
+    class Payload:
+        def __reduce__(self):
+            return (open, (str(tmp_path / 'written-by-pickle'), 'w'))
+
+    file = tmp_path / 'checkpoint.pth'
+    torch.save({'model': {'weight': torch.zeros(1)}, 'payload': Payload()}, file)
+    with pytest.raises(mmvmlp.CheckpointError, match='objects other than weights'):
+        read_checkpoint(file)
+    assert not (tmp_path / 'written-by-pickle').exists()
+
+
+@pytest.mark.parametrize('bytes_left', [0, 10, 0.5, 0.999])
+def test_truncated_files_are_refused_by_name(tmp_path, official, bytes_left):
+    file = tmp_path / 'checkpoint.pth'
+    torch.save({'model': official}, file)
+    contents = file.read_bytes()
+    kept = bytes_left if isinstance(bytes_left, int) else int(len(contents) * bytes_left)
+    file.write_bytes(contents[:kept])
+    with pytest.raises(mmvmlp.CheckpointError, match=r"checkpoint\.pth' cannot be read.*truncated"):
+        mmvmlp.load_checkpoint(mmvmlp.build_backbone('hire_mlp_tiny'), file)
+
+
+def test_missing_files_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match='no-such'):
+        mmvmlp.load_checkpoint(mmvmlp.build_backbone('hire_mlp_tiny'), tmp_path / 'no-such.pth')
+
+
+def test_addresses_are_downloaded(tmp_path, official, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'hub'))
+    (tmp_path / 'served').mkdir()
+    torch.save({'model': official}, tmp_path / 'served' / 'tiny.pth')
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / 'served')
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f'http://127.0.0.1:{server.server_port}/tiny.pth'
+        report = mmvmlp.load_checkpoint(mmvmlp.build_backbone('hire_mlp_tiny'), address)
+        server.shutdown()
+    assert not report.missing
+
+
+def test_init_cfg_loads_in_a_detector(tmp_path, official):
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+
+    file = tmp_path / 'tiny.pth'
+    torch.save({'model': official}, file)
+    config = Config.fromfile('configs/mask_rcnn_hire_mlp_t_digits.py')
+    config.model.backbone.init_cfg = {'type': 'mmvmlp.OfficialPretrained', 'checkpoint': str(file)}
+    init_default_scope('mmdet')
+    detector = MODELS.build({**config.model, 'type': 'mmdet.MaskRCNN'})
+    detector.init_weights()
+    torch.testing.assert_close(
+        detector.backbone.stem.conv.weight.double(),
+        official['patch_embed.proj.weight'],
+        atol=1e-6,
+        rtol=1e-6,
+    )
+
+
+def test_init_cfg_is_not_ignored_without_a_runner(tmp_path):
+    init_cfg = {'type': 'mmvmlp.OfficialPretrained', 'checkpoint': str(tmp_path / 'none.pth')}
+    with pytest.raises(FileNotFoundError, match='none.pth'):
+        mmvmlp.build_backbone('hire_mlp_tiny', init_cfg=init_cfg)
+
+
+def test_a_trained_checkpoint_must_be_of_the_whole_model(tmp_path):
+    model = mmvmlp.build_classifier('hire_mlp_tiny', 10)
+    file = tmp_path / 'epoch_1.pth'
+    torch.save({'state_dict': model.state_dict()}, file)
+    check_trained_checkpoint(model, file)
+    with pytest.raises(mmvmlp.CheckpointError, match='head.fc.weight'):
+        check_trained_checkpoint(mmvmlp.build_classifier('hire_mlp_tiny', 11), file)
+    torch.save({'state_dict': model.backbone.state_dict()}, file)
+    with pytest.raises(mmvmlp.CheckpointError, match='missing in the checkpoint: backbone.stem'):
+        check_trained_checkpoint(model, file)
