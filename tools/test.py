@@ -1,10 +1,13 @@
 """Evaluate a checkpoint on the test data of its config."""
 
 import argparse
+import json
+from pathlib import Path
 
 from mmengine.config import DictAction
 from mmengine.runner import Runner
 
+from mmvmlp.analysis.whole_file import write_whole_file
 from mmvmlp.checkpoint import check_trained_checkpoint
 from mmvmlp.engine.errors import one_clear_error
 from mmvmlp.engine.run_config import (
@@ -25,6 +28,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         '--data-root', metavar='DIR', help="folder of the data, instead of the config's data_root"
     )
+    parser.add_argument('--out', metavar='FILE', type=Path, help='write the metrics as JSON')
     parser.add_argument(
         '--show-dir', metavar='NAME', help='draw predictions into this folder of the work folder'
     )
@@ -57,7 +61,10 @@ def main() -> None:
         runner = Runner.from_cfg(config)
         model = runner.model.module if runner.distributed else runner.model
         check_trained_checkpoint(model, arguments.checkpoint)
-        runner.test()
+        metrics = runner.test()
+        if arguments.out and runner.rank == 0:
+            text = json.dumps(metrics, indent=2) + '\n'
+            write_whole_file(arguments.out, text.encode())
 
 
 if __name__ == '__main__':

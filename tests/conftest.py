@@ -1,0 +1,35 @@
+"""What all tests share: where they run, and small data in COCO's layout."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mmvmlp.datasets import make_digit_scenes
+
+ROOT = Path(__file__).parents[1]
+
+# Tests and the commands they start share few cores with each other.
+os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
+
+
+@pytest.fixture(autouse=True)
+def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let configs and tools be named as in the documentation."""
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(scope='session')
+def digits_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Scenes with the ten digits' names."""
+    folder = tmp_path_factory.mktemp('data') / 'digits'
+    return make_digit_scenes(folder, 'coco', train=400, val=20, progress=False)
+
+
+@pytest.fixture(scope='session')
+def coco_named_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few scenes with COCO's 80 names."""
+    folder = tmp_path_factory.mktemp('data') / 'coco'
+    return make_digit_scenes(
+        folder, 'coco', train=6, val=2, size=(96, 128), categories='coco80', progress=False
+    )

@@ -1,0 +1,254 @@
+"""The commands that train and test, run as a user runs them, on data of a user's layout."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+DIGITS_CONFIG = 'configs/mask_rcnn_hire_mlp_t_digits.py'
+COCO_CONFIG = 'configs/mask_rcnn_hire_mlp_s.py'
+
+
+def run(*command, expect=0, **kwargs):
+    """Run a command of ours to its end, and return what it printed, errors included."""
+    result = subprocess.run(
+        [sys.executable, *map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **kwargs,
+    )
+    assert result.returncode == expect, result.stdout[-6000:]
+    return result.stdout
+
+
+def validation_metrics(work_dir: Path) -> dict:
+    """Return the last validation's metrics from a run's record."""
+    newest = max(work_dir.glob('*/vis_data/scalars.json'))
+    lines = [json.loads(line) for line in newest.read_text().splitlines()]
+    return [line for line in lines if 'coco/bbox_mAP' in line][-1]
+
+
+def assert_test_gives_what_validation_gave(config, work_dir, data_root):
+    results = work_dir / 'results.json'
+    checkpoint = (work_dir / 'last_checkpoint').read_text()
+    run(
+        *('tools/test.py', config, checkpoint, '--work-dir', work_dir / 'test'),
+        *('--data-root', data_root, '--out', results),
+    )
+    tested, validated = json.loads(results.read_text()), validation_metrics(work_dir)
+    for name in ('coco/bbox_mAP', 'coco/bbox_mAP_50', 'coco/segm_mAP', 'coco/segm_mAP_50'):
+        assert tested[name] == validated[name]
+    return tested
+
+
+@pytest.mark.slow
+def test_a_digits_detector_learns_and_tests_as_it_validated(tmp_path, digits_folder):
+    run(
+        *('tools/train.py', DIGITS_CONFIG, '--work-dir', tmp_path, '--data-root', digits_folder),
+        *('--cfg-options', 'train_cfg.max_epochs=2', 'train_cfg.val_interval=2'),
+    )
+    lines = [
+        json.loads(line)
+        for line in next(tmp_path.glob('*/vis_data/scalars.json')).read_text().splitlines()
+    ]
+    losses = [line['loss'] for line in lines if 'loss' in line]
+    assert losses[-1] < 0.8 * losses[0]
+    tested = assert_test_gives_what_validation_gave(DIGITS_CONFIG, tmp_path, digits_folder)
+    # Enough to be sure that equal figures are not zeros.
+    assert tested['coco/bbox_mAP_50'] > 0.005
+
+
+@pytest.mark.slow
+def test_the_coco_config_trains_is_killed_resumes_and_tests(tmp_path, coco_named_folder):
+    command = [
+        *('tools/train.py', COCO_CONFIG, '--work-dir', tmp_path),
+        *('--data-root', coco_named_folder, '--cfg-options', 'train_cfg.max_epochs=2'),
+        *('default_hooks.logger.interval=1', 'train_dataloader.num_workers=1'),
+        *('val_dataloader.num_workers=1',),
+    ]
+    log = tmp_path / 'killed.log'
+    with log.open('w') as output:
+        process = subprocess.Popen(
+            [sys.executable, *map(str, command)], stdout=output, stderr=subprocess.STDOUT
+        )
+        deadline = time.monotonic() + 600
+        while 'Epoch(train)  [2][1/3]' not in re.sub(r'\] *\[', '][', log.read_text()):
+            assert process.poll() is None, log.read_text()[-6000:]
+            assert time.monotonic() < deadline, log.read_text()[-6000:]
+            time.sleep(0.2)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert (tmp_path / 'last_checkpoint').read_text().endswith('epoch_1.pth')
+
+    resumed = run(*command, '--resume')
+    assert 'resumed epoch: 1, iter: 3' in resumed
+    assert not re.search(r'Epoch\(train\) +\[1\]', resumed)
+    assert (tmp_path / 'epoch_2.pth').is_file()
+    assert_test_gives_what_validation_gave(COCO_CONFIG, tmp_path, coco_named_folder)
+
+
+RANKS_CONFIG = """
+_base_ = '{base}'
+custom_imports = dict(imports=['save_parameters_of_each_rank'], allow_failed_imports=False)
+custom_hooks = [dict(type='SaveParametersOfEachRank', folder='{folder}')]
+"""
+RANKS_HOOK = """
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+@HOOKS.register_module()
+class SaveParametersOfEachRank(Hook):
+    def __init__(self, folder):
+        self.folder = folder
+
+    def after_train(self, runner):
+        model = runner.model.module
+        parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
+        torch.save(parameters, f'{self.folder}/rank_{runner.rank}.pth')
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_stay_equal(tmp_path, digits_folder, monkeypatch):
+    config = tmp_path / 'two_processes.py'
+    config.write_text(RANKS_CONFIG.format(base=Path(DIGITS_CONFIG).resolve(), folder=tmp_path))
+    (tmp_path / 'save_parameters_of_each_rank.py').write_text(RANKS_HOOK)
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    monkeypatch.setenv('PYTHON', sys.executable)
+    monkeypatch.setenv('PORT', '29517')
+    result = subprocess.run(
+        [
+            *('tools/dist_train.sh', config, '2', '--work-dir', tmp_path / 'work'),
+            *('--data-root', digits_folder, '--cfg-options', 'train_cfg.max_epochs=1'),
+            *('train_dataloader.batch_size=2', 'train_dataloader.dataset.indices=24'),
+            'val_dataloader.dataset.indices=4',
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr[-6000:]
+    first, second = (torch.load(tmp_path / f'rank_{rank}.pth') for rank in (0, 1))
+    assert len(first) > 200
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def last_lines(output: str) -> str:
+    """Return the part of an output behind its `error:`, and see that there is no traceback."""
+    assert 'Traceback' not in output
+    assert output.count('error: ') == 1
+    return output.partition('error: ')[2]
+
+
+def test_missing_data_names_folder_layout_and_option(tmp_path):
+    output = run(
+        'tools/train.py', COCO_CONFIG, '--work-dir', tmp_path / 'work',
+        '--data-root', tmp_path / 'nowhere', expect=1,
+    )  # fmt: skip
+    message = last_lines(output)
+    assert f'{tmp_path}/nowhere/' in message
+    assert 'annotations/instances_train2017.json' in message
+    assert 'val2017/' in message
+    assert '--data-root' in message
+    assert not (tmp_path / 'work').exists()
+
+
+def test_a_missing_annotation_file_is_named(tmp_path, coco_named_folder):
+    folder = tmp_path / 'coco'
+    shutil.copytree(coco_named_folder, folder)
+    (folder / 'annotations' / 'instances_val2017.json').unlink()
+    output = run(
+        'tools/train.py', COCO_CONFIG, '--work-dir', tmp_path / 'work',
+        '--cfg-options', f'data_root={folder}', expect=1,
+    )  # fmt: skip
+    missing = last_lines(output).partition('Expected')[0]
+    assert 'instances_val2017.json' in missing
+    assert 'instances_train2017.json' not in missing
+
+
+@pytest.mark.parametrize('damage', ['truncated', 'rubbish'])
+def test_a_corrupt_image_is_named(tmp_path, coco_named_folder, damage):
+    folder = tmp_path / 'coco'
+    shutil.copytree(coco_named_folder, folder)
+    for image in sorted((folder / 'train2017').glob('*.jpg')):
+        contents = image.read_bytes()
+        image.write_bytes(contents[: len(contents) // 2] if damage == 'truncated' else b'rubbish')
+    output = run(
+        'tools/train.py', 'configs/mask_rcnn_hire_mlp_t.py', '--work-dir', tmp_path / 'work',
+        '--data-root', folder, expect=1,
+    )  # fmt: skip
+    assert re.search(r"error: image '.*/train2017/\d+\.jpg' is ", output), output[-3000:]
+    assert 'Traceback' not in output
+    assert not list((tmp_path / 'work').glob('*.pth'))
+
+
+@pytest.mark.parametrize(
+    ('option', 'named'),
+    [
+        ('model.backbone.arch=huge', ["arch='huge'", "'tiny'", "'small'", "'base'", "'large'"]),
+        ('model.backbone.out_indices=(0,4)', ['out_indices=(0, 4)', '0-3']),
+        ('model.backbone.drop_path=0.1', ["'drop_path'", "'drop_path_rate'"]),
+    ],
+)
+def test_wrong_backbone_arguments_are_named(tmp_path, coco_named_folder, option, named):
+    output = run(
+        'tools/train.py', COCO_CONFIG, '--work-dir', tmp_path / 'work',
+        '--data-root', coco_named_folder, '--cfg-options', option, expect=1,
+    )  # fmt: skip
+    message = last_lines(output)
+    assert all(part in message for part in named), message
+
+
+@pytest.mark.parametrize('kind', ['truncated', 'foreign', 'missing'])
+def test_wrong_checkpoints_are_named(tmp_path, coco_named_folder, kind):
+    file = tmp_path / 'weights.pth'
+    if kind != 'missing':
+        torch.save({'state_dict': {'layer1.0.conv1.weight': torch.zeros(1000)}}, file)
+    if kind == 'truncated':
+        file.write_bytes(file.read_bytes()[:1000])
+    named = {
+        'truncated': ['cannot be read', 'truncated'],
+        'foreign': ['layer1.0.conv1.weight', 'another network'],
+        'missing': ['no such file'],
+    }[kind]
+    for command in (
+        ['tools/train.py', COCO_CONFIG, '--backbone-checkpoint', file],
+        ['tools/test.py', COCO_CONFIG, file],
+    ):
+        output = run(
+            *command, '--work-dir', tmp_path / 'work', '--data-root', coco_named_folder, expect=1
+        )
+        message = last_lines(output)
+        assert str(file) in message
+        if kind == 'foreign' and 'test.py' in command[0]:
+            assert 'not of this MaskRCNN' in message
+        else:
+            assert all(part in message for part in named), message
+
+
+def test_float16_without_a_gpu_says_what_does_not_need_one(tmp_path, coco_named_folder):
+    if torch.cuda.is_available():
+        pytest.skip('there is a GPU')
+    output = run('tools/train.py', COCO_CONFIG, '--amp', '--data-root', coco_named_folder, expect=1)
+    assert 'bfloat16' in last_lines(output)
+
+
+@pytest.mark.slow
+def test_bfloat16_trains_backbone_and_neck_only(tmp_path, digits_folder):
+    output = run(
+        *('tools/train.py', DIGITS_CONFIG, '--work-dir', tmp_path, '--amp', 'bfloat16'),
+        *('--data-root', digits_folder, '--cfg-options', 'train_cfg.max_epochs=1'),
+        *('train_dataloader.dataset.indices=40', 'default_hooks.logger.interval=1'),
+        'val_dataloader.dataset.indices=4',
+    )
+    losses = [float(value) for value in re.findall(r' loss: ([\d.]+|nan|inf)', output)]
+    assert len(losses) == 10
+    assert losses[-1] < losses[0]
