@@ -1,384 +1,214 @@
-"""Drawings: instances on an image, a contact sheet of such images, a page of training curves.
-
-All pictures are arrays of shape (H, W, 3), RGB, uint8.
-"""
+"""The pictures of a training run: predictions beside the ground truth, and its curves."""
 
 from __future__ import annotations
 
-import colorsys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
-import cv2
-import matplotlib
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from mmengine.registry import DATASETS
 
+from mmvmlp.analysis.drawing import Comparison, Instances, draw_comparisons, save_picture
+from mmvmlp.analysis.training_log import Points, TrainingLog, read_training_log
 from mmvmlp.analysis.whole_file import write_whole_file
+from mmvmlp.engine.prediction import DetectionPredictor, load_trained_model
+from mmvmlp.engine.run_config import load_config
 
-Picture = npt.NDArray[np.uint8]
-Colour = tuple[int, int, int]
-Rectangle = tuple[float, float, float, float]
+AP_NAMES = {
+    'coco/bbox_mAP': 'box AP',
+    'coco/segm_mAP': 'mask AP',
+    'coco/bbox_mAP_50': 'box AP at IoU 0.5',
+    'coco/segm_mAP_50': 'mask AP at IoU 0.5',
+}
+"""The metrics that are drawn, by mmdet's name."""
 
-MASK_OPACITY = 0.4
-JPEG_QUALITY = 95
+LOSS_NAMES = {
+    'loss': 'total',
+    'loss_rpn_cls': 'proposal: object or not',
+    'loss_rpn_bbox': 'proposal: box',
+    'loss_cls': 'head: class',
+    'loss_bbox': 'head: box',
+    'loss_mask': 'head: mask',
+}
 
-# Ten hues that stay apart from each other on a photograph; more classes go round the colour wheel.
-TEN_COLOURS: tuple[Colour, ...] = (
-    (255, 82, 82),
-    (255, 167, 38),
-    (255, 235, 59),
-    (139, 195, 74),
-    (0, 200, 140),
-    (0, 200, 255),
-    (66, 133, 255),
-    (160, 110, 255),
-    (255, 105, 200),
-    (210, 190, 165),
-)
-GOLDEN_RATIO = 0.618034
-
-PAPER: Colour = (255, 255, 255)
-INK: Colour = (33, 33, 33)
-FAINT_INK: Colour = (110, 110, 110)
+SMOOTHING_SHARE = 0.08
+COLOURS = ('#222222', '#1f77b4', '#17a2b8', '#d62728', '#ff9f1c', '#6a4c93', '#2ca02c', '#8c564b')
 
 
-@dataclass(frozen=True)
-class Instances:
-    """Objects in one image, annotated or predicted.
-
-    Attributes:
-        boxes: Left, top, right and bottom in pixels, shape (N, 4).
-        labels: Class indices, shape (N,).
-        scores: Confidences in [0, 1], shape (N,), or None for annotations.
-        masks: Pixels of each object, boolean, shape (N, H, W), or None if only boxes are known.
-    """
-
-    boxes: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.int64]
-    scores: npt.NDArray[np.float32] | None = None
-    masks: npt.NDArray[np.bool_] | None = None
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def above(self, score_threshold: float) -> Instances:
-        """Return the instances whose score is not below a threshold; all if there are none."""
-        if self.scores is None:
-            return self
-        kept = self.scores >= score_threshold
-        return replace(
-            self,
-            boxes=self.boxes[kept],
-            labels=self.labels[kept],
-            scores=self.scores[kept],
-            masks=None if self.masks is None else self.masks[kept],
-        )
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """An image with what is annotated in it and what a model finds there.
-
-    Attributes:
-        picture: The image.
-        annotated: The ground truth.
-        predicted: The prediction, of which only what is to be drawn.
-        caption: A name for the image.
-    """
-
-    picture: Picture
-    annotated: Instances
-    predicted: Instances
-    caption: str = ''
-
-
-def class_name(class_names: Sequence[str], label: int) -> str:
-    """Return the name of a class, or a stand-in if there is none."""
-    return class_names[label] if 0 <= label < len(class_names) else f'class {label}'
-
-
-def class_colour(label: int, num_classes: int) -> Colour:
-    """Return the colour in which a class is drawn, the same in every picture."""
-    if num_classes <= len(TEN_COLOURS):
-        return TEN_COLOURS[label % len(TEN_COLOURS)]
-    red, green, blue = colorsys.hsv_to_rgb(
-        label * GOLDEN_RATIO % 1, (0.55, 0.75, 0.95)[label % 3], (1.0, 0.85)[label % 2]
-    )
-    return round(red * 255), round(green * 255), round(blue * 255)
-
-
-def enlargement(shape: tuple[int, ...], side: int = 480) -> int:
-    """Return the whole factor that brings the longer side of a small image to about `side` pixels.
+def draw_contact_sheet(
+    config: Config | str | Path,
+    checkpoint: str | Path,
+    out_file: Path,
+    count: int = 12,
+    score_threshold: float = 0.3,
+    device: str = 'cpu',
+) -> None:
+    """Draw validation images of a detector, each with its ground truth beside the prediction.
 
     Args:
-        shape: Of the image's array, height and width first.
-        side: What the longer side should at least nearly be.
-
-    Returns:
-        1 for images that are not small.
-    """
-    return max(1, round(side / max(shape[:2])))
-
-
-def draw_instances(
-    picture: Picture,
-    instances: Instances,
-    class_names: Sequence[str],
-    scale: float = 1.0,
-    font_size: int | None = None,
-) -> Picture:
-    """Draw masks, boxes, class names and scores on an image.
-
-    Args:
-        picture: The image.
-        instances: What to draw, in pixels of the image.
-        class_names: The name of every class.
-        scale: Factor by which the image is enlarged first, so that lines and letters stay fine on
-            a small one.
-        font_size: Height of the letters in pixels of the result; by default it follows the size
-            of the result.
-
-    Returns:
-        A new picture, `scale` times as large.
-    """
-    height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
-    canvas = _resized(picture, (height, width))
-    size = font_size or round(min(max(max(height, width) / 36, 13), 32))
-    line = max(1, round(size / 9))
-    colours = [class_colour(int(label), len(class_names)) for label in instances.labels]
-    if instances.masks is not None:
-        _fill_masks(canvas, instances.masks, colours, line)
-    boxes = instances.boxes * scale
-    for (left, top, right, bottom), colour in zip(boxes, colours, strict=True):
-        corners = (round(left), round(top)), (round(right) - 1, round(bottom) - 1)
-        cv2.rectangle(canvas, *corners, INK, line + 2, cv2.LINE_AA)
-        cv2.rectangle(canvas, *corners, colour, line, cv2.LINE_AA)
-    texts = [class_name(class_names, int(label)) for label in instances.labels]
-    if instances.scores is not None:
-        texts = [f'{text} {score:.2f}' for text, score in zip(texts, instances.scores, strict=True)]
-    return _with_tags(canvas, boxes, texts, colours, size)
-
-
-def draw_lines_of_text(picture: Picture, lines: Sequence[str], scale: float = 1.0) -> Picture:
-    """Write lines into the top left corner of an image.
-
-    Args:
-        picture: The image.
-        lines: What to write.
-        scale: Factor by which the image is enlarged first.
-
-    Returns:
-        A new picture, `scale` times as large.
-    """
-    height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
-    sheet = Image.fromarray(_resized(picture, (height, width)))
-    draw = ImageDraw.Draw(sheet, 'RGBA')
-    size = round(min(max(max(height, width) / 32, 13), 32))
-    text = '\n'.join(lines)
-    margin = size // 3
-    box = draw.multiline_textbbox((2 * margin, 2 * margin), text, font=_font(size))
-    draw.rectangle(
-        (box[0] - margin, box[1] - margin, box[2] + margin, box[3] + margin), (*INK, 200)
-    )
-    draw.multiline_text((2 * margin, 2 * margin), text, PAPER, font=_font(size))
-    return np.asarray(sheet)
-
-
-def draw_comparisons(
-    comparisons: Sequence[Comparison],
-    class_names: Sequence[str],
-    title: str,
-    headings: tuple[str, str] = ('ground truth', 'prediction'),
-    pairs_per_row: int = 3,
-    tile: int = 352,
-) -> Picture:
-    """Draw a contact sheet: pairs of an image with its annotations and with its predictions.
-
-    Args:
-        comparisons: What to draw, row by row.
-        class_names: The name of every class.
-        title: Heading of the sheet.
-        headings: What stands above the annotated and above the predicted images.
-        pairs_per_row: Pairs side by side.
-        tile: Longer side of every drawn image in pixels.
-
-    Returns:
-        The sheet.
+        config: Or its file, of a detector of mmdet; the images are those of its ``val_dataloader``.
+        checkpoint: Of the whole model, as training writes it.
+        out_file: What to write; its suffix is the format.
+        count: How many images, taken evenly over the data.
+        score_threshold: Predictions with a lower score are not drawn.
+        device: ``'cpu'``, ``'cuda'`` or one GPU, ``'cuda:1'``.
 
     Raises:
-        ValueError: If there is nothing to draw.
+        FileNotFoundError: If there is no such checkpoint.
+        CheckpointError: If it cannot be read or is of another model.
+        ImageReadError: With the path, if an image is damaged.
+        ValueError: If `count` is less than one.
     """
-    if not comparisons:
-        raise ValueError('comparisons is empty: there is no image to draw on a contact sheet')
-    columns = min(pairs_per_row, len(comparisons))
-    rows = -(-len(comparisons) // columns)
-    scales = [tile / max(entry.picture.shape[:2]) for entry in comparisons]
-    tile_height, tile_width = (
-        max(
-            round(entry.picture.shape[axis] * scale)
-            for entry, scale in zip(comparisons, scales, strict=True)
-        )
-        for axis in (0, 1)
+    if count < 1:
+        raise ValueError(f'count={count}: at least one image must be drawn')
+    if not isinstance(config, Config):
+        config = load_config(config)
+    predictor = DetectionPredictor(load_trained_model(config, checkpoint, device), score_threshold)
+    dataset = DATASETS.build(config.val_dataloader.dataset)
+    read = Compose(
+        [
+            {'type': 'mmvmlp.LoadImageFromFile'},
+            {
+                'type': 'LoadAnnotations',
+                'with_bbox': True,
+                'with_mask': getattr(predictor.model, 'with_mask', False),
+            },
+        ]
     )
-    inner, outer, caption_height = 6, 30, 24
-    pair_width = 2 * tile_width + inner
-    top = 150
-    sheet = Image.new(
-        'RGB',
-        (
-            columns * pair_width + (columns + 1) * outer,
-            top + rows * (tile_height + caption_height + 12) + outer // 2,
-        ),
-        PAPER,
-    )
-    draw = ImageDraw.Draw(sheet)
-    draw.text((outer, 30), title, INK, font=_fitting_font(title, 34, sheet.width - 2 * outer))
-    for column in range(columns):
-        left = outer + column * (pair_width + outer)
-        for half, heading in enumerate(headings):
-            middle = left + half * (tile_width + inner) + tile_width / 2
-            font = _fitting_font(heading, 24, tile_width)
-            draw.text((middle, top - 14), heading, INK, font=font, anchor='ms')
-    for index, (entry, scale) in enumerate(zip(comparisons, scales, strict=True)):
-        row, column = divmod(index, columns)
-        left = outer + column * (pair_width + outer)
-        upper = top + row * (tile_height + caption_height + 12)
-        for half, instances in enumerate((entry.annotated, entry.predicted)):
-            drawn = draw_instances(entry.picture, instances, class_names, scale, tile // 20)
-            sheet.paste(
-                Image.fromarray(drawn),
-                (
-                    left + half * (tile_width + inner) + (tile_width - drawn.shape[1]) // 2,
-                    upper + (tile_height - drawn.shape[0]) // 2,
-                ),
+    comparisons = []
+    chosen = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)
+    for index in chosen:
+        annotated = read(dataset.get_data_info(int(index)))
+        comparisons.append(
+            Comparison(
+                picture=np.ascontiguousarray(annotated['img'][..., ::-1]),
+                annotated=_annotated_instances(annotated),
+                predicted=predictor.find(annotated['img']),
+                caption=Path(annotated['img_path']).name,
             )
-        font = _fitting_font(entry.caption, 16, pair_width)
-        draw.text((left, upper + tile_height + 4), entry.caption, FAINT_INK, font=font)
-    return np.asarray(sheet)
+        )
+    sheet = draw_comparisons(
+        comparisons,
+        predictor.class_names,
+        title=f'{len(comparisons)} of {len(dataset)} validation images',
+        headings=('ground truth', f'prediction, score ≥ {score_threshold:g}'),
+    )
+    save_picture(sheet, out_file)
 
 
-def save_picture(picture: Picture | npt.NDArray[np.uint16], file: Path) -> None:
-    """Write a picture, or an index map of shape (H, W), so that the file is whole or not there.
+def draw_training_curves(scalars_json: Path | Sequence[Path], out_file: Path) -> None:
+    """Draw the losses and the validations' AP of a run over its iterations, as a PNG.
 
     Args:
-        picture: What to write.
-        file: Its suffix is the format.
+        scalars_json: mmengine's ``<work dir>/<time stamp>/vis_data/scalars.json``; of a run and
+            its resumptions all of them, the oldest first.
+        out_file: What to write.
+
+    Raises:
+        FileNotFoundError: If there is no such log.
+        ValueError: If it has no losses.
     """
+    files = [scalars_json] if isinstance(scalars_json, Path) else scalars_json
+    figure = plot_training_log(read_training_log(*files))
     buffer = BytesIO()
-    kind = Image.registered_extensions()[file.suffix.lower()]
-    options = {'quality': JPEG_QUALITY, 'subsampling': 0} if kind == 'JPEG' else {}
-    Image.fromarray(picture).save(buffer, kind, **options)
-    write_whole_file(file, buffer.getvalue())
+    figure.savefig(buffer, format='png')
+    write_whole_file(out_file, buffer.getvalue())
 
 
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    # Every system has other fonts; matplotlib brings this one.
-    return ImageFont.truetype(
-        Path(matplotlib.get_data_path(), 'fonts', 'ttf', 'DejaVuSans.ttf'), size
-    )
+def plot_training_log(log: TrainingLog) -> Figure:
+    """Plot losses, faint as logged and strong as smoothed, beside AP, if there was a validation."""
+    figure = Figure(figsize=(12, 4.6) if log.metrics else (7, 4.6), dpi=150, layout='constrained')
+    # A figure with its own canvas leaves alone the state that matplotlib.pyplot shares.
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, 2 if log.metrics else 1, squeeze=False)[0]
+    _plot_losses(panels[0], log.losses)
+    if log.metrics:
+        _plot_metrics(panels[1], log.metrics)
+    last = max(float(points[-1, 0]) for points in (*log.losses.values(), *log.metrics.values()))
+    for panel in panels:
+        panel.set_xlabel('iteration')
+        panel.set_xlim(0, last * 1.02)
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+        panel.grid(alpha=0.25)
+        panel.spines[['top', 'right']].set_visible(False)
+    return figure
 
 
-def _fitting_font(text: str, size: int, width: float) -> ImageFont.FreeTypeFont:
-    while size > 8 and _font(size).getlength(text) > width:
-        size -= 1
-    return _font(size)
+def smooth(values: Points, window: int) -> Points:
+    """Average each value with its neighbours, at the ends with those that there are.
+
+    Args:
+        values: Shape (N,).
+        window: How many values are averaged, an odd number.
+
+    Returns:
+        Shape (N,).
+    """
+    reach = window // 2
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    centres = np.arange(len(values))
+    # Less on both sides alike near an end: a mean over one side only would bend the curve there.
+    reaches = np.minimum(reach, np.minimum(centres, len(values) - 1 - centres))
+    averaged: Points = (sums[centres + reaches + 1] - sums[centres - reaches]) / (2 * reaches + 1)
+    return averaged
 
 
-def _resized(picture: Picture, size: tuple[int, int]) -> Picture:
-    if picture.shape[:2] == size:
-        return picture.copy()
-    smaller = size[0] < picture.shape[0]
-    resized: Picture = np.asarray(
-        cv2.resize(
-            picture, size[::-1], interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-        ),
-        dtype=np.uint8,
-    )
-    return resized
-
-
-def _fill_masks(
-    canvas: Picture, masks: npt.NDArray[np.bool_], colours: Sequence[Colour], line: int
-) -> None:
-    size = canvas.shape[1], canvas.shape[0]
-    for mask, colour in zip(masks, colours, strict=True):
-        smooth = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) >= 0.5
-        blend = (1 - MASK_OPACITY) * canvas[smooth] + MASK_OPACITY * np.array(colour)
-        canvas[smooth] = blend.round().astype(np.uint8)
-        contours, _ = cv2.findContours(
-            smooth.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
+def _plot_losses(panel: Axes, losses: Mapping[str, Points]) -> None:
+    names = ['loss', *sorted(losses.keys() - {'loss'}, key=_loss_order)]
+    for index, name in enumerate(name for name in names if name in losses):
+        points, colour = losses[name], COLOURS[index % len(COLOURS)]
+        window = 2 * round(len(points) * SMOOTHING_SHARE / 2) + 1
+        panel.plot(points[:, 0], points[:, 1], color=colour, alpha=0.25, linewidth=1)
+        panel.plot(
+            points[:, 0],
+            smooth(points[:, 1], window),
+            color=colour,
+            linewidth=2.4 if name == 'loss' else 1.6,
+            label=LOSS_NAMES.get(name, name),
         )
-        cv2.drawContours(canvas, contours, -1, colour, line, cv2.LINE_AA)
+    panel.set_title('Training losses')
+    panel.set_ylabel('loss')
+    panel.set_ylim(bottom=0)
+    panel.legend(frameon=False, ncols=2, loc='best')
 
 
-def _with_tags(
-    canvas: Picture,
-    boxes: npt.NDArray[np.float32],
-    texts: Sequence[str],
-    colours: Sequence[Colour],
-    size: int,
-) -> Picture:
-    """Write each box's text beside it, where it covers as little as can be of others and boxes."""
-    sheet = Image.fromarray(canvas)
-    draw = ImageDraw.Draw(sheet)
-    font = _font(size)
-    pad = max(2, size // 6)
-    ascent, descent = font.getmetrics()
-    height = ascent + descent + pad
-    placed: list[Rectangle] = []
-    # The surest last, so that it is on top of others where there is no room for all.
-    for index in reversed(range(len(texts))):
-        width = font.getlength(texts[index]) + 2 * pad
-        tag = _free_place(boxes[index], (width, height), (sheet.width, sheet.height), placed)
-        placed.append(tag)
-        colour = colours[index]
-        draw.rectangle((tag[0], tag[1], tag[2] - 1, tag[3] - 1), colour, INK)
-        dark = np.dot(colour, (0.299, 0.587, 0.114)) < 110
-        draw.text((tag[0] + pad, tag[1] + pad / 2), texts[index], PAPER if dark else INK, font=font)
-    return np.asarray(sheet)
+def _loss_order(name: str) -> tuple[int, str]:
+    known = list(LOSS_NAMES)
+    return known.index(name) if name in known else len(known), name
 
 
-def _free_place(
-    box: npt.NDArray[np.float32],
-    tag: tuple[float, float],
-    size: tuple[int, int],
-    placed: Sequence[Rectangle],
-) -> Rectangle:
-    left, top, right, bottom = (float(side) for side in box)
-    width, height = tag
-    candidates = [
-        (left, top - height),
-        (right - width, top - height),
-        (left, bottom),
-        (right - width, bottom),
-        (right, top),
-        (left - width, top),
-        (right, bottom - height),
-        (left - width, bottom - height),
-        (left, top),
-        (left, bottom - height),
-    ]
-    best: Rectangle = (0.0, 0.0, 0.0, 0.0)
-    least = float('inf')
-    for x, y in candidates:
-        inside_x = min(max(x, 0.0), max(size[0] - width, 0.0))
-        inside_y = min(max(y, 0.0), max(size[1] - height, 0.0))
-        rectangle = (inside_x, inside_y, inside_x + width, inside_y + height)
-        # A tag over another one is unreadable; one over its own object only hides some of it.
-        cost = 10 * sum(_shared_area(rectangle, other) for other in placed)
-        cost += _shared_area(rectangle, (left, top, right, bottom))
-        if cost < least:
-            least, best = cost, rectangle
-    return best
+def _plot_metrics(panel: Axes, metrics: Mapping[str, Points]) -> None:
+    for name, points in metrics.items():
+        panel.plot(
+            points[:, 0],
+            points[:, 1],
+            color='#d62728' if 'bbox' in name else '#6a4c93',
+            linestyle=':' if name.endswith('_50') else '-',
+            marker='o',
+            markersize=5,
+            linewidth=1.4 if name.endswith('_50') else 2.2,
+            label=f'{AP_NAMES[name]}: {points[-1, 1]:.3f}',
+        )
+    panel.set_title('Validation')
+    panel.set_ylabel('average precision (0 to 1)')
+    panel.set_ylim(0, 1)
+    panel.legend(frameon=False, title='after the last validation', alignment='left', loc='best')
 
 
-def _shared_area(first: Rectangle, second: Rectangle) -> float:
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    return max(width, 0.0) * max(height, 0.0)
+def _annotated_instances(results: dict[str, Any]) -> Instances:
+    # Regions that COCO marks as crowds count neither as found nor as missed.
+    kept = ~results['gt_ignore_flags'].astype(bool)
+    masks = results.get('gt_masks')
+    return Instances(
+        boxes=results['gt_bboxes'].numpy().astype(np.float32).reshape(-1, 4)[kept],
+        labels=results['gt_bboxes_labels'].astype(np.int64)[kept],
+        masks=None if masks is None else masks.to_ndarray().astype(bool)[kept],
+    )

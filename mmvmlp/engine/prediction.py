@@ -22,7 +22,7 @@ from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from tqdm import tqdm
 
-from mmvmlp.analysis.pictures import (
+from mmvmlp.analysis.drawing import (
     Instances,
     Picture,
     class_colour,
