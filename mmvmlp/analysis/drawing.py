@@ -156,8 +156,8 @@ def draw_instances(
     boxes = instances.boxes * scale
     for (left, top, right, bottom), colour in zip(boxes, colours, strict=True):
         corners = (round(left), round(top)), (round(right) - 1, round(bottom) - 1)
-        cv2.rectangle(canvas, *corners, INK, line + 2, cv2.LINE_AA)
-        cv2.rectangle(canvas, *corners, colour, line, cv2.LINE_AA)
+        cv2.rectangle(canvas, *corners, INK, line + 2)
+        cv2.rectangle(canvas, *corners, colour, line)
     texts = [class_name(class_names, int(label)) for label in instances.labels]
     if instances.scores is not None:
         texts = [
@@ -229,7 +229,7 @@ def draw_comparisons(
     )
     inner, outer, caption_height = 6, 30, 24
     pair_width = 2 * tile_width + inner
-    top = 150
+    top = 132
     sheet = Image.new(
         'RGB',
         (
@@ -239,7 +239,7 @@ def draw_comparisons(
         PAPER,
     )
     draw = ImageDraw.Draw(sheet)
-    draw.text((outer, 30), title, INK, font=_fitting_font(title, 34, sheet.width - 2 * outer))
+    draw.text((outer, 26), title, INK, font=_fitting_font(title, 34, sheet.width - 2 * outer))
     for column in range(columns):
         left = outer + column * (pair_width + outer)
         for half, heading in enumerate(headings):

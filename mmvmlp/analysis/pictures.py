@@ -200,7 +200,14 @@ def _plot_metrics(panel: Axes, metrics: Mapping[str, Points]) -> None:
     panel.set_title('Validation')
     panel.set_ylabel('average precision (0 to 1)')
     panel.set_ylim(0, 1)
-    panel.legend(frameon=False, title='after the last validation', alignment='left', loc='best')
+    # Where the curves, which rise, leave room.
+    risen = all(points[-1, 1] > 0.4 for points in metrics.values())
+    panel.legend(
+        frameon=False,
+        title='after the last validation',
+        alignment='left',
+        loc='lower right' if risen else 'upper left',
+    )
 
 
 def _annotated_instances(results: dict[str, Any]) -> Instances:

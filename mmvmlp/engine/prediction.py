@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -123,11 +124,10 @@ def load_trained_model(config: Config, checkpoint: str | Path, device: str) -> B
 
 
 def _check_device(device: str) -> None:
-    kind = device.partition(':')[0]
-    if kind not in ('cpu', 'cuda'):
+    if not re.fullmatch(r'cpu|cuda(:\d+)?', device):
         raise ValueError(f"device={device!r}: 'cpu', 'cuda' and 'cuda:N' are accepted")
-    index = int(device.partition(':')[2] or 0) if device.partition(':')[2].isdigit() else 0
-    if kind == 'cuda' and index >= torch.cuda.device_count():
+    number = int(device.partition(':')[2] or 0)
+    if device != 'cpu' and number >= torch.cuda.device_count():
         raise ValueError(f'device={device!r}: PyTorch sees {torch.cuda.device_count()} GPUs here')
 
 
@@ -152,7 +152,7 @@ def _dataset_meta(config: Config, checkpoint_meta: Mapping[str, Any]) -> dict[st
             merged.pop('palette', None)
         merged.update(named)
     if isinstance(merged.get('classes'), str):
-        merged['classes'] = Path(merged['classes']).read_text(encoding='utf-8').split('\n')
+        merged['classes'] = Path(merged['classes']).read_text(encoding='utf-8').splitlines()
     return merged
 
 
@@ -261,12 +261,11 @@ class SegmentationPredictor:
         if not self.class_names:
             self.class_names = [f'class {i}' for i in range(model.decode_head.num_classes)]
         num_classes = len(self.class_names)
+        palette = model.dataset_meta.get('palette') or ()
+        if len(palette) < num_classes:
+            palette = [class_colour(label, num_classes) for label in range(num_classes)]
         self.visualizer = SegLocalVisualizer(alpha=SEGMENT_OPACITY)
-        self.visualizer.dataset_meta = {
-            'classes': self.class_names,
-            'palette': model.dataset_meta.get('palette')
-            or [class_colour(label, num_classes) for label in range(num_classes)],
-        }
+        self.visualizer.dataset_meta = {'classes': self.class_names, 'palette': palette}
 
     def __call__(self, image: Picture) -> Outcome:
         from mmseg.apis import inference_model
@@ -394,7 +393,7 @@ def predict_files(
         images: From :func:`find_images`.
         out_dir: Where to write; it is made.
         about: What the JSON file is to say before the predictions.
-        progress: Show a progress bar.
+        progress: Show a progress bar where there is a terminal to show it on.
 
     Returns:
         The JSON file.
@@ -411,7 +410,7 @@ def predict_files(
     out_dir.mkdir(parents=True, exist_ok=True)
     records = []
     for file, name in tqdm(
-        list(zip(images, names, strict=True)), unit='image', disable=not progress
+        list(zip(images, names, strict=True)), unit='image', disable=None if progress else True
     ):
         image = read_image(file)
         outcome = predictor(image)

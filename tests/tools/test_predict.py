@@ -1,0 +1,311 @@
+"""The command that predicts, run as a user runs it, with untrained models of each toolbox."""
+
+import json
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from pycocotools import mask as coco_mask
+
+DIGITS_CONFIG = 'configs/mask_rcnn_hire_mlp_t_digits.py'
+
+BOXES_ONLY = """
+_base_ = '{base}'
+model = dict(type='FasterRCNN', roi_head=dict(mask_roi_extractor=None, mask_head=None))
+"""
+
+SEGMENTOR = """
+default_scope = 'mmseg'
+custom_imports = dict(imports=['mmvmlp.backbones'], allow_failed_imports=False)
+model = dict(
+    type='EncoderDecoder',
+    data_preprocessor=dict(type='SegDataPreProcessor', test_cfg=dict(size_divisor=32)),
+    backbone=dict(type='mmvmlp.HireMLP', arch='tiny', out_indices=(3,)),
+    decode_head=dict(
+        type='FCNHead', in_channels=512, in_index=0, channels=16, num_convs=1, num_classes=4
+    ),
+    test_cfg=dict(mode='whole'),
+)
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(128, 128), keep_ratio=True),
+    dict(type='LoadAnnotations'),
+    dict(type='PackSegInputs'),
+]
+"""
+
+CLASSIFIER = """
+default_scope = 'mmpretrain'
+custom_imports = dict(imports=['mmvmlp.backbones'], allow_failed_imports=False)
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(type='mmvmlp.HireMLP', arch='tiny', out_indices=(3,), out_norm=True),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(type='LinearClsHead', in_channels=512, num_classes=10),
+)
+test_dataloader = dict(
+    dataset=dict(
+        type='CustomDataset',
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='Resize', scale=(64, 64)),
+            dict(type='PackInputs'),
+        ],
+    )
+)
+"""
+
+
+def save_untrained(config_file, checkpoint, classes=None):
+    """Save a model with random weights as mmengine's training saves one."""
+    config = Config.fromfile(config_file)
+    init_default_scope(config.default_scope)
+    torch.manual_seed(0)
+    model = MODELS.build(config.model)
+    model.init_weights()
+    meta = {'dataset_meta': {'classes': classes}} if classes else {}
+    torch.save({'meta': meta, 'state_dict': model.state_dict()}, checkpoint)
+    return checkpoint
+
+
+@pytest.fixture(scope='module')
+def detector(tmp_path_factory):
+    """A checkpoint of the digits config that does not say its classes' names."""
+    return save_untrained(DIGITS_CONFIG, tmp_path_factory.mktemp('detector') / 'model.pth')
+
+
+@pytest.fixture(scope='module')
+def images(tmp_path_factory, digits_folder):
+    """Two folders with images of the same name, and one of another size."""
+    folder = tmp_path_factory.mktemp('images')
+    first, second, _ = sorted((digits_folder / 'val2017').iterdir())[:3]
+    for name, image in (('a', first), ('b', second)):
+        (folder / name).mkdir()
+        shutil.copy(image, folder / name / 'scene.jpg')
+    picture = cv2.imread(str(first))
+    cv2.imwrite(str(folder / 'a' / 'wide.png'), cv2.resize(picture, (260, 130)))
+    (folder / 'a' / 'notes.txt').write_text('no image')
+    return folder
+
+
+def predict(*arguments, expect=0):
+    result = subprocess.run(
+        [sys.executable, 'tools/predict.py', *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert result.returncode == expect, result.stdout[-6000:]
+    return result.stdout
+
+
+def read_predictions(folder: Path):
+    contents = json.loads((folder / 'predictions.json').read_text())
+    return contents, {image['path']: image for image in contents['images']}
+
+
+def files_in(folder: Path):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_detector_gives_boxes_masks_and_pictures(tmp_path, detector, images):
+    predict(
+        *(images / 'a', images / 'b' / '*.jpg', images / 'a' / 'scene.jpg'),
+        *('--config', DIGITS_CONFIG, '--checkpoint', detector, '--out-dir', tmp_path / 'out'),
+        *('--score-threshold', '0.06', '--device', 'cpu'),
+    )
+    contents, by_path = read_predictions(tmp_path / 'out')
+    assert contents['task'] == 'detection'
+    assert contents['score_threshold'] == 0.06
+    names = {f'{folder}/{name}' for folder, name in (('a', 'scene.jpg'), ('b', 'scene.jpg'))}
+    assert set(by_path) == {str(images / name) for name in (*names, 'a/wide.png')}
+    assert files_in(tmp_path / 'out') == sorted(
+        ['predictions.json', *(image['picture'] for image in contents['images'])]
+    )
+    assert {image['picture'] for image in contents['images']} == {
+        'a_scene.jpg',
+        'b_scene.jpg',
+        'wide.jpg',
+    }
+    for path, image in by_path.items():
+        original = cv2.imread(path)
+        assert (image['height'], image['width']) == original.shape[:2]
+        drawn = cv2.imread(str(tmp_path / 'out' / image['picture']))
+        # Small images are drawn enlarged by a whole number.
+        factor = drawn.shape[0] // original.shape[0]
+        assert drawn.shape[:2] == tuple(factor * side for side in original.shape[:2])
+        enlarged = cv2.resize(original, drawn.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+        assert np.abs(drawn.astype(int) - enlarged).max() > 50
+        assert image['detections']
+        for found in image['detections']:
+            left, top, right, bottom = found['box']
+            assert 0 <= left < right <= image['width']
+            assert 0 <= top < bottom <= image['height']
+            assert found['class_name'] == str(found['label'])
+            assert 0.06 <= found['score'] <= 1
+            mask = coco_mask.decode(found['mask'])
+            assert mask.shape == original.shape[:2]
+    assert by_path[str(images / 'a/scene.jpg')] != by_path[str(images / 'b/scene.jpg')]
+
+
+def test_what_is_written_is_what_mmdet_finds(tmp_path, detector, images):
+    from mmdet.apis import inference_detector, init_detector
+
+    image = images / 'a' / 'scene.jpg'
+    predict(
+        *(image, '--config', DIGITS_CONFIG, '--checkpoint', detector, '--out-dir', tmp_path),
+        *('--score-threshold', '0', '--device', 'cpu'),
+    )
+    written = read_predictions(tmp_path)[0]['images'][0]['detections']
+    model = init_detector(DIGITS_CONFIG, str(detector), device='cpu')
+    found = inference_detector(model, str(image)).pred_instances.numpy()
+    assert len(written) == len(found.scores) > 0
+    assert [entry['label'] for entry in written] == found.labels.tolist()
+    np.testing.assert_allclose([entry['score'] for entry in written], found.scores, atol=1e-4)
+    np.testing.assert_allclose([entry['box'] for entry in written], found.bboxes, atol=0.05)
+    masks = np.stack([coco_mask.decode(entry['mask']) for entry in written])
+    assert (masks != found.masks).mean() < 1e-3
+
+
+def test_a_detector_without_masks(tmp_path, images):
+    config = tmp_path / 'boxes.py'
+    config.write_text(BOXES_ONLY.format(base=Path(DIGITS_CONFIG).resolve()))
+    names = tuple(f'digit {label}' for label in range(10))
+    checkpoint = save_untrained(config, tmp_path / 'model.pth', names)
+    predict(
+        *(images / 'b', '--config', config, '--checkpoint', checkpoint),
+        *('--out-dir', tmp_path / 'out', '--score-threshold', '0.06', '--device', 'cpu'),
+    )
+    found = read_predictions(tmp_path / 'out')[0]['images'][0]['detections']
+    assert found
+    assert all('mask' not in entry for entry in found)
+    # The names with which it was trained come before the config's.
+    assert all(entry['class_name'] == f'digit {entry["label"]}' for entry in found)
+
+
+def test_a_segmentor_gives_a_map_of_classes(tmp_path, images):
+    config = tmp_path / 'segmentor.py'
+    config.write_text(SEGMENTOR)
+    names = ('sky', 'ground', 'water', 'tree')
+    checkpoint = save_untrained(config, tmp_path / 'model.pth', names)
+    predict(
+        *(images / 'a', '--config', config, '--checkpoint', checkpoint),
+        *('--out-dir', tmp_path / 'out', '--device', 'cpu'),
+    )
+    contents, _ = read_predictions(tmp_path / 'out')
+    assert contents['task'] == 'segmentation'
+    assert len(contents['images']) == 2
+    for image in contents['images']:
+        size = image['height'], image['width']
+        indices = cv2.imread(str(tmp_path / 'out' / image['index_map']), cv2.IMREAD_UNCHANGED)
+        assert indices.shape == size
+        for entry in image['classes']:
+            assert entry['class_name'] == names[entry['label']]
+            assert entry['pixels'] == (indices == entry['label']).sum() > 0
+        assert sum(entry['pixels'] for entry in image['classes']) == size[0] * size[1]
+        assert cv2.imread(str(tmp_path / 'out' / image['picture'])).shape == (*size, 3)
+
+
+def test_a_classifier_gives_its_five_best_classes(tmp_path, images):
+    config = tmp_path / 'classifier.py'
+    config.write_text(CLASSIFIER)
+    checkpoint = save_untrained(config, tmp_path / 'model.pth', tuple('abcdefghij'))
+    predict(
+        *(images / 'b', '--config', config, '--checkpoint', checkpoint),
+        *('--out-dir', tmp_path / 'out', '--device', 'cpu'),
+    )
+    contents, _ = read_predictions(tmp_path / 'out')
+    assert contents['task'] == 'classification'
+    classes = contents['images'][0]['classes']
+    assert len(classes) == 5
+    scores = [entry['score'] for entry in classes]
+    assert scores == sorted(scores, reverse=True)
+    assert all(entry['class_name'] == 'abcdefghij'[entry['label']] for entry in classes)
+    assert (tmp_path / 'out' / 'scene.jpg').is_file()
+
+
+def test_a_damaged_image_ends_the_command_with_one_message(tmp_path, detector, images):
+    """As the shell sees it; the tests below run the command within this process."""
+    (tmp_path / 'scene.png').write_bytes((images / 'a' / 'wide.png').read_bytes()[:-200])
+    output = predict(
+        *(images / 'a', tmp_path / 'scene.png', '--config', DIGITS_CONFIG),
+        *('--checkpoint', detector, '--out-dir', tmp_path / 'out', '--device', 'cpu'),
+        expect=1,
+    )
+    assert 'Traceback' not in output
+    assert f"error: image '{tmp_path}/scene.png' is " in output.splitlines()[-1]
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.fixture(scope='module')
+def bad_files(tmp_path_factory, detector, images):
+    """What a user may give by mistake, by name."""
+    folder = tmp_path_factory.mktemp('bad')
+    whole = (images / 'a' / 'scene.jpg').read_bytes()
+    (folder / 'truncated.jpg').write_bytes(whole[: len(whole) // 2])
+    (folder / 'text.jpg').write_text('no image')
+    (folder / 'empty').mkdir()
+    (folder / 'a file').write_text('')
+    (folder / 'truncated.pth').write_bytes(detector.read_bytes()[:100_000])
+    torch.save({'state_dict': {'fc.weight': torch.zeros(3)}}, folder / 'other.pth')
+    return folder
+
+
+@pytest.mark.parametrize(
+    ('image', 'options', 'expected'),
+    [
+        ('missing.jpg', {}, ['missing.jpg', 'no such file']),
+        ('*.gif', {}, ['*.gif', 'no image matches']),
+        ('empty', {}, ['empty', 'no image in it']),
+        ('truncated.jpg', {}, ['image', 'truncated.jpg']),
+        ('text.jpg', {}, ['text.jpg', 'not an image']),
+        ('good', {'checkpoint': 'missing.pth'}, ['missing.pth', 'no such file']),
+        ('good', {'checkpoint': 'truncated.pth'}, ['truncated.pth', 'truncated']),
+        (
+            'good',
+            {'checkpoint': 'other.pth'},
+            ['other.pth', 'is it of another config', 'fc.weight'],
+        ),
+        ('good', {'config': 'missing.py'}, ['missing.py', 'no such file']),
+        ('good', {'score-threshold': '30'}, ['score_threshold=30', 'from 0 to 1']),
+        ('good', {'device': 'tpu'}, ["device='tpu'", "'cuda:N'"]),
+        ('good', {'device': 'cuda:99'}, ["device='cuda:99'", 'PyTorch sees']),
+        ('good', {'out-dir': 'a file'}, ['a file', 'not a folder']),
+    ],
+)
+def test_bad_input_is_one_clear_error_and_no_file(
+    tmp_path, monkeypatch, capsys, detector, images, bad_files, image, options, expected
+):
+    good = images / 'a' / 'scene.jpg'
+    settings = {
+        'config': Path(DIGITS_CONFIG).resolve(),
+        'checkpoint': detector,
+        'out-dir': tmp_path / 'out',
+        'device': 'cpu',
+    }
+    for name, value in options.items():
+        is_file = name in ('config', 'checkpoint', 'out-dir')
+        settings[name] = bad_files / value if is_file else value
+    arguments = [text for name, value in settings.items() for text in (f'--{name}', value)]
+    before = files_in(bad_files)
+    # A good image first: nothing is written for it either.
+    chosen = [good] if image == 'good' else [good, bad_files / image]
+    monkeypatch.setattr(sys, 'argv', ['predict.py', *map(str, [*chosen, *arguments])])
+    with pytest.raises(SystemExit) as exited:
+        runpy.run_path('tools/predict.py', run_name='__main__')
+    assert exited.value.code == 1
+    output = capsys.readouterr().err
+    assert output.count('error: ') == 1
+    message = output.partition('error: ')[2]
+    for part in expected:
+        assert part in message
+    assert not (tmp_path / 'out').exists()
+    assert files_in(bad_files) == before
