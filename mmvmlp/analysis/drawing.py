@@ -25,6 +25,8 @@ Colour = tuple[int, int, int]
 Rectangle = tuple[float, float, float, float]
 
 MASK_OPACITY = 0.4
+CLASS_MAP_OPACITY = 0.5
+LEAST_NAMED_SHARE = 0.005
 JPEG_QUALITY = 95
 
 # Ten hues that stay apart from each other on a photograph; more classes go round the colour wheel.
@@ -148,7 +150,7 @@ def draw_instances(
     """
     height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
     canvas = _resized(picture, (height, width))
-    size = font_size or round(min(max(max(height, width) / 36, 13), 32))
+    size = font_size or round(min(max(max(height, width) / 40, 13), 32))
     line = max(1, round(size / 9))
     colours = [class_colour(int(label), len(class_names)) for label in instances.labels]
     if instances.masks is not None:
@@ -166,6 +168,58 @@ def draw_instances(
     return _with_tags(canvas, boxes, texts, colours, size)
 
 
+def draw_class_map(
+    picture: Picture,
+    indices: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],
+    class_names: Sequence[str],
+    palette: Sequence[Sequence[int]] = (),
+    scale: float = 1.0,
+) -> Picture:
+    """Colour an image by the class of every pixel, and name each class in its largest region.
+
+    Args:
+        picture: The image.
+        indices: The class of every pixel, shape (H, W).
+        class_names: The name of every class.
+        palette: The colour of every class, in RGB; classes beyond it have colours of ours.
+        scale: Factor by which the image is enlarged first.
+
+    Returns:
+        A new picture, `scale` times as large. Regions of less than half a percent of it are
+        coloured, but not named.
+    """
+    height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
+    canvas = _resized(picture, (height, width))
+    enlarged = cv2.resize(indices, (width, height), interpolation=cv2.INTER_NEAREST)
+    points, texts, colours = [], [], []
+    for label in np.unique(enlarged).tolist():
+        ours = class_colour(label, len(class_names))
+        red, green, blue = palette[label] if label < len(palette) else ours
+        region = enlarged == label
+        blend = (1 - CLASS_MAP_OPACITY) * canvas[region]
+        blend += CLASS_MAP_OPACITY * np.array((red, green, blue))
+        canvas[region] = blend.round().astype(np.uint8)
+        centre, area = _centre_of_largest_part(region)
+        if area >= LEAST_NAMED_SHARE * region.size:
+            points.append((*centre, *centre))
+            texts.append(class_name(class_names, label))
+            colours.append((int(red), int(green), int(blue)))
+    size = round(min(max(max(height, width) / 40, 13), 32))
+    boxes = np.array(points, dtype=np.float32).reshape(-1, 4)
+    return _with_tags(canvas, boxes, texts, colours, size)
+
+
+def _centre_of_largest_part(region: npt.NDArray[np.bool_]) -> tuple[tuple[int, int], float]:
+    """Return the point (x, y) deepest inside the largest connected part, and that part's area."""
+    _, parts, measures, _ = cv2.connectedComponentsWithStats(region.astype(np.uint8))
+    largest = 1 + int(measures[1:, cv2.CC_STAT_AREA].argmax())
+    # With a border, so that the rim of the picture is a rim of the part as well.
+    inside = np.pad((parts == largest).astype(np.uint8), 1)
+    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
+    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+    return (int(x) - 1, int(y) - 1), float(measures[largest, cv2.CC_STAT_AREA])
+
+
 def draw_lines_of_text(picture: Picture, lines: Sequence[str], scale: float = 1.0) -> Picture:
     """Write lines into the top left corner of an image.
 
@@ -180,7 +234,7 @@ def draw_lines_of_text(picture: Picture, lines: Sequence[str], scale: float = 1.
     height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
     sheet = Image.fromarray(_resized(picture, (height, width)))
     draw = ImageDraw.Draw(sheet, 'RGBA')
-    size = round(min(max(max(height, width) / 32, 13), 32))
+    size = round(min(max(max(height, width) / 40, 13), 32))
     text = '\n'.join(lines)
     margin = size // 3
     box = draw.multiline_textbbox((2 * margin, 2 * margin), text, font=_font(size))

@@ -26,8 +26,8 @@ from tqdm import tqdm
 from mmvmlp.analysis.drawing import (
     Instances,
     Picture,
-    class_colour,
     class_name,
+    draw_class_map,
     draw_instances,
     draw_lines_of_text,
     enlargement,
@@ -42,7 +42,6 @@ IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.p
 
 JSON_NAME = 'predictions.json'
 BEST_CLASSES = 5
-SEGMENT_OPACITY = 0.5
 
 
 def find_images(names: Sequence[str]) -> list[Path]:
@@ -244,7 +243,7 @@ class DetectionPredictor:
 
 
 class SegmentationPredictor:
-    """A class for every pixel, through mmseg's inference and visualizer.
+    """A class for every pixel, through mmseg's inference.
 
     Args:
         model: From :func:`load_trained_model`.
@@ -254,25 +253,14 @@ class SegmentationPredictor:
     task = 'segmentation'
 
     def __init__(self, model: BaseModel, score_threshold: float = 0.3) -> None:
-        from mmseg.visualization import SegLocalVisualizer
-
         self.model = model
         self.class_names = _class_names(model)
-        if not self.class_names:
-            self.class_names = [f'class {i}' for i in range(model.decode_head.num_classes)]
-        num_classes = len(self.class_names)
-        palette = model.dataset_meta.get('palette') or ()
-        if len(palette) < num_classes:
-            palette = [class_colour(label, num_classes) for label in range(num_classes)]
-        self.visualizer = SegLocalVisualizer(alpha=SEGMENT_OPACITY)
-        self.visualizer.dataset_meta = {'classes': self.class_names, 'palette': palette}
 
     def __call__(self, image: Picture) -> Outcome:
         from mmseg.apis import inference_model
 
-        sample = inference_model(self.model, image)
-        indices = sample.pred_sem_seg.data[0].cpu().numpy()
-        self.visualizer.add_datasample('prediction', _rgb(image), sample, draw_gt=False)
+        predicted = inference_model(self.model, image).pred_sem_seg.data[0].cpu().numpy()
+        indices = predicted.astype(np.uint8 if predicted.max() < 256 else np.uint16)
         labels, counts = np.unique(indices, return_counts=True)
         classes = [
             {
@@ -282,11 +270,14 @@ class SegmentationPredictor:
             }
             for label, count in zip(labels, counts, strict=True)
         ]
-        return Outcome(
-            {'classes': classes},
-            self.visualizer.get_image(),
-            indices.astype(np.uint8 if labels.max() < 256 else np.uint16),
+        picture = draw_class_map(
+            _rgb(image),
+            indices,
+            self.class_names,
+            self.model.dataset_meta.get('palette') or (),
+            enlargement(image.shape),
         )
+        return Outcome({'classes': classes}, picture, indices)
 
 
 class ClassificationPredictor:

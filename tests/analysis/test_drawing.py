@@ -8,6 +8,7 @@ from mmvmlp.analysis.drawing import (
     Comparison,
     Instances,
     class_colour,
+    draw_class_map,
     draw_comparisons,
     draw_instances,
     draw_lines_of_text,
@@ -110,6 +111,20 @@ def test_a_contact_sheet_holds_every_pair(grey, count):
 def test_an_empty_contact_sheet_is_refused():
     with pytest.raises(ValueError, match='no image to draw'):
         draw_comparisons([], NAMES, 'title')
+
+
+def test_a_class_map_is_blended_in_the_colours_of_the_classes(grey):
+    indices = np.zeros((100, 200), dtype=np.uint8)
+    indices[:, 100:] = 3
+    indices[0, 0] = 2
+    palette = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    drawn = draw_class_map(grey, indices, ('sky', 'ground', 'water', 'tree'), palette, scale=2)
+    assert drawn.shape == (200, 400, 3)
+    assert drawn[190, 10].tolist() == [192, 64, 64]
+    # A class beyond the palette has a colour all the same.
+    expected = (128 + np.array(class_colour(3, 4))) / 2
+    assert np.abs(drawn[190, 390] - expected).max() <= 1
+    assert drawn[0, 0].tolist() == [64, 64, 192]
 
 
 def test_lines_of_text_are_readable(grey):

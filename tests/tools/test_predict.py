@@ -211,7 +211,7 @@ def test_a_segmentor_gives_a_map_of_classes(tmp_path, images):
             assert entry['class_name'] == names[entry['label']]
             assert entry['pixels'] == (indices == entry['label']).sum() > 0
         assert sum(entry['pixels'] for entry in image['classes']) == size[0] * size[1]
-        assert cv2.imread(str(tmp_path / 'out' / image['picture'])).shape == (*size, 3)
+        assert (tmp_path / 'out' / image['picture']).is_file()
 
 
 def test_a_classifier_gives_its_five_best_classes(tmp_path, images):
