@@ -1,6 +1,5 @@
 """What all tests share: where they run, and small data in COCO's layout."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -8,9 +7,6 @@ import pytest
 from mmvmlp.datasets import make_digit_scenes
 
 ROOT = Path(__file__).parents[1]
-
-# Tests and the commands they start share few cores with each other.
-os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
 
 
 @pytest.fixture(autouse=True)

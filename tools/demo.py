@@ -22,10 +22,8 @@ METRICS = ('bbox_mAP', 'bbox_mAP_50', 'segm_mAP', 'segm_mAP_50')
 def run(*command: str | Path) -> float:
     """Run one of our commands, shown as a user would type it; return the seconds it took."""
     print('\n$ python', *command, flush=True)
-    # On shared or few cores, threads that wait actively for each other hold each other up.
-    environment = {'OMP_WAIT_POLICY': 'passive', **os.environ}
     start = time.monotonic()
-    result = subprocess.run([sys.executable, *map(str, command)], env=environment)
+    result = subprocess.run([sys.executable, *map(str, command)])
     if result.returncode:
         raise SystemExit(result.returncode)
     return time.monotonic() - start

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 import torch
-from mmengine.config import DictAction
 
+from mmvmlp.engine.command_line import add_config_options
 from mmvmlp.engine.errors import one_clear_error
 from mmvmlp.engine.prediction import find_images, make_predictor, predict_files
 from mmvmlp.engine.run_config import load_config
@@ -40,13 +40,7 @@ def parse_arguments() -> argparse.Namespace:
         default='cuda' if torch.cuda.is_available() else 'cpu',
         help='cpu, cuda, or cuda:N (default: cuda if a GPU is seen)',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='settings of the config to override; lists as key="[a,b]", without spaces',
-    )
+    add_config_options(parser)
     return parser.parse_args()
 
 

@@ -4,11 +4,11 @@ import argparse
 import json
 from pathlib import Path
 
-from mmengine.config import DictAction
 from mmengine.runner import Runner
 
 from mmvmlp.analysis.whole_file import write_whole_file
 from mmvmlp.checkpoint import check_trained_checkpoint
+from mmvmlp.engine.command_line import add_run_options
 from mmvmlp.engine.errors import one_clear_error
 from mmvmlp.engine.run_config import (
     check_data,
@@ -22,24 +22,12 @@ from mmvmlp.engine.run_config import (
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
+    add_run_options(parser)
     parser.add_argument('checkpoint', help='checkpoint of a whole trained model')
-    parser.add_argument('--work-dir', help='folder for logs and metrics')
-    parser.add_argument(
-        '--data-root', metavar='DIR', help="folder of the data, instead of the config's data_root"
-    )
     parser.add_argument('--out', metavar='FILE', type=Path, help='write the metrics as JSON')
     parser.add_argument(
         '--show-dir', metavar='NAME', help='draw predictions into this folder of the work folder'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='settings of the config to override; lists as key="[a,b]", without spaces',
-    )
-    parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none')
     return parser.parse_args()
 
 

@@ -2,10 +2,11 @@
 
 import argparse
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmvmlp.engine.command_line import add_run_options
 from mmvmlp.engine.errors import one_clear_error
 from mmvmlp.engine.run_config import (
     check_data,
@@ -23,11 +24,7 @@ from mmvmlp.engine.run_config import (
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='folder for logs and checkpoints')
-    parser.add_argument(
-        '--data-root', metavar='DIR', help="folder of the data, instead of the config's data_root"
-    )
+    add_run_options(parser)
     parser.add_argument(
         '--backbone-checkpoint',
         metavar='FILE',
@@ -52,14 +49,6 @@ def parse_arguments() -> argparse.Namespace:
         action='store_true',
         help="scale the learning rate from the config's auto_scale_lr.base_batch_size",
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='settings of the config to override; lists as key="[a,b]", without spaces',
-    )
-    parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none')
     return parser.parse_args()
 
 

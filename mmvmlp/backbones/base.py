@@ -222,7 +222,7 @@ class VisionMLP(BaseModule):
 
         Returns:
             One map (N, channels, ~H / stride, ~W / stride) for each of ``out_indices``, in that
-            order; ``feature_info`` has their channels and strides.
+            order and with NCHW memory; ``feature_info`` has their channels and strides.
 
         Raises:
             ValueError: If the images have another shape or are too small.
@@ -235,7 +235,9 @@ class VisionMLP(BaseModule):
             for block in stage.blocks:
                 x = self._run_block(block, x)
             if level in self.out_indices:
-                maps[level] = getattr(self, f'norm{level}')(x) if self.out_norm else x
+                emitted = getattr(self, f'norm{level}')(x) if self.out_norm else x
+                # mmcv's RoIAlign reads the memory of its input as if it were always NCHW.
+                maps[level] = emitted.contiguous()
         return tuple(maps[level] for level in self.out_indices)
 
     def _built_stages(self) -> list[Stage]:

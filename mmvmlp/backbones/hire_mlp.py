@@ -105,9 +105,9 @@ class HireModule(nn.Module):
         self.width = RegionMixing(channels, region, shift, 'width', norm_cfg)
         self.channel = nn.Conv2d(channels, channels, 1)
         self.reweight = nn.Sequential(
-            nn.Conv2d(channels, channels // 4, 1),
+            nn.Linear(channels, channels // 4),
             nn.GELU(),
-            nn.Conv2d(channels // 4, channels * 3, 1),
+            nn.Linear(channels // 4, channels * 3),
         )
         self.projection = nn.Conv2d(channels, channels, 1)
 
@@ -115,8 +115,9 @@ class HireModule(nn.Module):
         """Mix tokens: (N, C, H, W) to (N, C, H, W)."""
         height, width, channel = self.height(x), self.width(x), self.channel(x)
         # The mean is linear: three means need no fourth map for the sum.
-        pooled = sum(branch.mean((2, 3), keepdim=True) for branch in (height, width, channel))
-        weights = self.reweight(pooled).unflatten(1, (-1, 3)).softmax(2).unbind(2)
+        pooled = sum(branch.mean((2, 3)) for branch in (height, width, channel))
+        scores = self.reweight(pooled).unflatten(1, (-1, 3))
+        weights = scores.softmax(2)[:, :, :, None, None].unbind(2)
         mixed = height * weights[0] + width * weights[1] + channel * weights[2]
         projected: torch.Tensor = self.projection(mixed)
         return projected
@@ -232,6 +233,7 @@ class HireMLP(VisionMLP):
             classifier_keys=r'^(norm|head)\.',
             rearrangements=(
                 (r'\.reduce\.weight$', reshaped),
+                (r'\.reweight\.[02]\.weight$', reshaped),
                 (r'\.expand\.weight$', transposed),
                 (r'\.expand\.bias$', reshaped),
             ),

@@ -266,9 +266,26 @@ def test_trains_in_bfloat16_autocast(family):
 
 
 @every_family
-def test_channels_last_inside(family):
-    maps = small(family)(torch.randn(2, 3, 70, 97))
-    assert all(level.is_contiguous(memory_format=torch.channels_last) for level in maps)
+def test_channels_last_inside_and_nchw_outside(family):
+    backbone = small(family)
+    seen = []
+    for stage in backbone.stages:
+        for block in stage.blocks:
+            block.register_forward_hook(lambda *call: seen.append(call[-1]))
+    maps = backbone(torch.randn(2, 3, 70, 97))
+    assert all(level.is_contiguous() for level in maps)
+    assert seen
+    assert all(x.is_contiguous(memory_format=torch.channels_last) for x in seen)
+
+
+@every_family
+def test_rois_are_cut_where_they_lie(family):
+    from mmcv.ops import RoIAlign
+
+    level = small(family).eval()(torch.randn(1, 3, 128, 96))[0]
+    whole = torch.tensor([[0.0, 0.0, 0.0, 96.0, 128.0]])
+    cut = RoIAlign((32, 24), 0.25, sampling_ratio=1)(level, whole)
+    torch.testing.assert_close(cut, level)
 
 
 @every_family
