@@ -14,7 +14,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog='Example: python tools/make_digits.py data/digits --layout coco --train 400',
+        epilog='Example: python tools/make_digits.py data/digits --layout coco',
     )
     parser.add_argument('out_dir', type=Path, metavar='OUT', help='folder to make')
     parser.add_argument(
@@ -25,7 +25,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         'a folder a class, one digit a picture (default: coco)',
     )
     parser.add_argument(
-        '--train', type=int, default=400, metavar='N', help='training pictures (default: 400)'
+        '--train', type=int, default=1200, metavar='N', help='training pictures (default: 1200)'
     )
     parser.add_argument(
         '--val', type=int, default=100, metavar='N', help='validation pictures (default: 100)'

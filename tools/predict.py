@@ -7,7 +7,7 @@ import torch
 
 from mmvmlp.engine.command_line import add_config_options
 from mmvmlp.engine.errors import one_clear_error
-from mmvmlp.engine.prediction import find_images, make_predictor, predict_files
+from mmvmlp.analysis.prediction import find_images, make_predictor, predict_files
 from mmvmlp.engine.run_config import load_config
 
 

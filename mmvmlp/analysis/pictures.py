@@ -19,7 +19,7 @@ from mmengine.registry import DATASETS
 from mmvmlp.analysis.drawing import Comparison, Instances, draw_comparisons, save_picture
 from mmvmlp.analysis.training_log import Points, TrainingLog, read_training_log
 from mmvmlp.analysis.whole_file import write_whole_file
-from mmvmlp.engine.prediction import DetectionPredictor, load_trained_model
+from mmvmlp.analysis.prediction import DetectionPredictor, load_trained_model
 from mmvmlp.engine.run_config import load_config
 
 AP_NAMES = {

@@ -34,7 +34,7 @@ MOST_DIGITS = 12
 def make_digit_scenes(
     out_dir: str | Path,
     layout: str = 'coco',
-    train: int = 400,
+    train: int = 1200,
     val: int = 100,
     size: int | tuple[int, int] | None = None,
     seed: int = 0,

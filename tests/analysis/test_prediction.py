@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmvmlp.engine.prediction import Outcome, find_images, picture_names, predict_files
+from mmvmlp.analysis.prediction import Outcome, find_images, picture_names, predict_files
 
 
 def write_images(folder: Path, *names: str) -> list[Path]:

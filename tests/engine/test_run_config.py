@@ -1,0 +1,159 @@
+"""What the commands change in a config, for configs of each toolbox."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmvmlp.engine.run_config import (
+    check_data,
+    load_config,
+    set_auto_scale_lr,
+    set_backbone_checkpoint,
+    set_data_root,
+    set_mixed_precision,
+    set_resume,
+    set_work_dir,
+)
+
+CONFIG = 'configs/mask_rcnn_hire_mlp_s.py'
+
+
+def strings(value):
+    if isinstance(value, dict):
+        return [text for item in value.values() for text in strings(item)]
+    if isinstance(value, (list, tuple)):
+        return [text for item in value for text in strings(item)]
+    return [value] if isinstance(value, str) else []
+
+
+@pytest.mark.parametrize('root', ['/data/coco', '/data/coco/', 'elsewhere'])
+@pytest.mark.parametrize('as_option', [False, True])
+def test_data_root_reaches_data_sets_and_evaluators(root, as_option):
+    if as_option:
+        config = load_config(CONFIG, {'data_root': root, 'train_cfg.max_epochs': 1})
+        assert config.train_cfg.max_epochs == 1
+    else:
+        config = load_config(CONFIG)
+        set_data_root(config, root)
+    parts = [
+        config[f'{split}_{part}']
+        for split in ('train', 'val', 'test')
+        for part in ('dataloader', 'evaluator')
+        if f'{split}_{part}' in config
+    ]
+    assert not [text for text in strings(parts) if 'data/coco/' in text and root not in text]
+    ann_file = f'{root.rstrip("/")}/annotations/instances_val2017.json'
+    assert config.test_evaluator.ann_file == ann_file
+    assert config.train_dataloader.dataset.data_root == f'{root.rstrip("/")}/'
+
+
+def test_data_root_reaches_into_wrapped_data_sets():
+    inner = {'type': 'CocoDataset', 'data_root': 'data/coco/'}
+    config = Config(
+        {
+            'data_root': 'data/coco/',
+            'train_dataloader': {'dataset': {'type': 'RepeatDataset', 'dataset': inner}},
+            'val_evaluator': [{'ann_file': 'data/coco/a.json'}, {'ann_file': 'data/cocoa.json'}],
+        }
+    )
+    set_data_root(config, 'new')
+    assert config.train_dataloader.dataset.dataset.data_root == 'new/'
+    assert [e.ann_file for e in config.val_evaluator] == ['new/a.json', 'data/cocoa.json']
+
+
+def test_a_config_without_data_root_says_so():
+    with pytest.raises(ValueError, match='no variable data_root'):
+        set_data_root(Config({'train_dataloader': {}}), 'new')
+
+
+@pytest.mark.parametrize(
+    ('dataset', 'missing'),
+    [
+        ({'data_root': '{}', 'ann_file': 'a.json', 'data_prefix': {'img': 'b'}}, ['a.json', 'b']),
+        ({'data_root': '{}', 'data_prefix': {'img_path': 'i', 'seg_map_path': 's'}}, ['i', 's']),
+        ({'data_root': '{}', 'data_prefix': 'train'}, ['train']),
+        ({'data_root': '{}/nowhere'}, ['nowhere']),
+    ],
+    ids=['mmdet', 'mmseg', 'mmpretrain', 'folder only'],
+)
+@pytest.mark.parametrize('wrapped', [False, True])
+def test_missing_data_are_named_in_each_toolboxs_layout(tmp_path, dataset, missing, wrapped):
+    dataset = {**dataset, 'data_root': dataset['data_root'].format(tmp_path)}
+    loader = {'dataset': {'dataset': dataset} if wrapped else dataset}
+    config = Config({'train_dataloader': loader})
+    with pytest.raises(FileNotFoundError, match='--data-root') as error:
+        check_data(config)
+    for name in missing:
+        assert str(tmp_path / name) in str(error.value)
+        path = tmp_path / name
+        if path.suffix:
+            path.touch()
+        else:
+            path.mkdir()
+    check_data(config)
+
+
+def test_a_missing_config_is_named():
+    with pytest.raises(FileNotFoundError, match=r'configs/none\.py'):
+        load_config('configs/none.py')
+
+
+def test_backbone_checkpoint_replaces_any_init_cfg():
+    config = load_config(CONFIG)
+    set_backbone_checkpoint(config, 'weights.pth')
+    assert config.model.backbone.init_cfg == {
+        'type': 'mmvmlp.OfficialPretrained',
+        'checkpoint': 'weights.pth',
+    }
+    with pytest.raises(ValueError, match='no backbone'):
+        set_backbone_checkpoint(Config({'model': {}}), 'weights.pth')
+
+
+def test_learning_rate_is_scaled_only_from_a_known_batch_size():
+    config = load_config(CONFIG)
+    set_auto_scale_lr(config)
+    assert config.auto_scale_lr == {'enable': True, 'base_batch_size': 16}
+    with pytest.raises(ValueError, match='base_batch_size'):
+        set_auto_scale_lr(Config({}))
+
+
+def test_work_dir_is_named_after_the_config(tmp_path):
+    config = load_config(CONFIG)
+    set_work_dir(config, None)
+    assert Path(config.work_dir) == Path('work_dirs/mask_rcnn_hire_mlp_s')
+    set_work_dir(config, 'mine')
+    assert config.work_dir == 'mine'
+
+
+def test_resuming_from_nothing_is_an_error_only_for_a_named_file(tmp_path):
+    config = load_config(CONFIG)
+    set_work_dir(config, str(tmp_path))
+    set_resume(config, 'auto')
+    assert config.resume
+    with pytest.raises(FileNotFoundError, match='none.pth'):
+        set_resume(config, str(tmp_path / 'none.pth'))
+
+
+def test_unknown_precision_is_refused():
+    with pytest.raises(ValueError, match="dtype='float8'.*bfloat16"):
+        set_mixed_precision(load_config(CONFIG), 'float8')
+
+
+def test_bfloat16_stays_inside_backbone_and_neck(tmp_path):
+    config = load_config('configs/mask_rcnn_hire_mlp_t_digits.py')
+    set_mixed_precision(config, 'bfloat16')
+    config.work_dir = str(tmp_path)
+    config.train_dataloader = config.train_cfg = config.optim_wrapper = None
+    config.param_scheduler = config.val_dataloader = config.val_cfg = config.val_evaluator = None
+    runner = Runner.from_cfg(config)
+    runner.call_hook('before_run')
+    seen = {}
+    for name in ('backbone', 'neck'):
+        inner = next(m for m in getattr(runner.model, name).modules() if not list(m.children()))
+        inner.register_forward_hook(lambda *call, name=name: seen.update({name: call[-1].dtype}))
+    maps = runner.model.extract_feat(torch.randn(1, 3, 64, 64))
+    assert seen == {'backbone': torch.bfloat16, 'neck': torch.bfloat16}
+    assert {level.dtype for level in maps} == {torch.float32}
