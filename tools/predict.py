@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
+from mmvmlp.analysis.prediction import find_images, make_predictor, predict_files
 from mmvmlp.engine.command_line import add_config_options
 from mmvmlp.engine.errors import one_clear_error
-from mmvmlp.analysis.prediction import find_images, make_predictor, predict_files
 from mmvmlp.engine.run_config import load_config
 
 

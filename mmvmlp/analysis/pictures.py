@@ -17,9 +17,9 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 
 from mmvmlp.analysis.drawing import Comparison, Instances, draw_comparisons, save_picture
+from mmvmlp.analysis.prediction import DetectionPredictor, load_trained_model
 from mmvmlp.analysis.training_log import Points, TrainingLog, read_training_log
 from mmvmlp.analysis.whole_file import write_whole_file
-from mmvmlp.analysis.prediction import DetectionPredictor, load_trained_model
 from mmvmlp.engine.run_config import load_config
 
 AP_NAMES = {
