@@ -25,7 +25,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         'a folder a class, one digit a picture (default: coco)',
     )
     parser.add_argument(
-        '--train', type=int, default=1200, metavar='N', help='training pictures (default: 1200)'
+        '--train', type=int, default=1000, metavar='N', help='training pictures (default: 1000)'
     )
     parser.add_argument(
         '--val', type=int, default=100, metavar='N', help='validation pictures (default: 100)'
@@ -35,7 +35,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         type=int,
         nargs='+',
         metavar='PIXELS',
-        help='side, or height and width, in pixels (default: 192; 64 for imagenet)',
+        help='side, or height and width, in pixels (default: 160; 64 for imagenet)',
     )
     parser.add_argument('--seed', type=int, default=0, help='same seed, same files (default: 0)')
     parser.add_argument(
@@ -49,9 +49,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         '--digits-per-scene',
         type=int,
         nargs=2,
-        default=(3, 7),
+        default=(3, 6),
         metavar=('MIN', 'MAX'),
-        help='least and greatest number of digits in a scene (default: 3 7; imagenet has 1)',
+        help='least and greatest number of digits in a scene (default: 3 6; imagenet has 1)',
     )
     parser.add_argument(
         '--overwrite',

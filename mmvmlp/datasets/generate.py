@@ -18,12 +18,12 @@ from mmvmlp.datasets.layouts import FIRST_VAL_IMAGE_ID, Layout, SceneOptions, wr
 from mmvmlp.datasets.sources import attribution
 
 # Raise it whenever the same request would give other files.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 
 MANIFEST_NAME = 'digit_scenes.json'
 DEFAULT_SIZES: dict[Layout, tuple[int, int]] = {
-    'coco': (192, 192),
-    'ade': (192, 192),
+    'coco': (160, 160),
+    'ade': (160, 160),
     'imagenet': (64, 64),
 }
 SMALLEST_SIZES: dict[Layout, int] = {'coco': 64, 'ade': 64, 'imagenet': 32}
@@ -34,13 +34,13 @@ MOST_DIGITS = 12
 def make_digit_scenes(
     out_dir: str | Path,
     layout: str = 'coco',
-    train: int = 1200,
+    train: int = 1000,
     val: int = 100,
     size: int | tuple[int, int] | None = None,
     seed: int = 0,
     categories: str = 'digits',
     *,
-    digits_per_scene: tuple[int, int] = (3, 7),
+    digits_per_scene: tuple[int, int] = (3, 6),
     overwrite: bool = False,
     progress: bool = True,
 ) -> Path:
@@ -53,7 +53,7 @@ def make_digit_scenes(
         layout: 'coco', 'ade' or 'imagenet'.
         train: Number of training pictures.
         val: Number of validation pictures.
-        size: Side, or height and width, in pixels; by default 192, and 64 for 'imagenet'.
+        size: Side, or height and width, in pixels; by default 160, and 64 for 'imagenet'.
         seed: Picture number i of a split depends on the seed, the split and i, not on how many
             there are.
         categories: Category names of a COCO layout: 'digits', or 'coco80' for the eighty of COCO.

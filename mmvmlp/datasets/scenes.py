@@ -17,15 +17,15 @@ Plane = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 # Heights are fractions of the scene's shorter side, so that a bigger scene is the same task.
-SCENE_DIGIT_HEIGHT = (0.15, 0.375)
+SCENE_DIGIT_HEIGHT = (0.25, 0.45)
 CLUTTER_DIGIT_HEIGHT = (0.5, 0.8)
-ROTATION_DEGREES = 22.0
-STRETCH = 0.15
+ROTATION_DEGREES = 15.0
+STRETCH = 0.1
 
 # Below this a covered digit can no longer be told from others with certainty.
-MIN_VISIBLE = 0.6
+MIN_VISIBLE = 0.7
 # Detectors drop one of two boxes that overlap by half: a scene must not ask for both.
-MAX_BOX_IOU = 0.3
+MAX_BOX_IOU = 0.15
 PLACEMENT_TRIES = 100
 
 CELL = 16
@@ -33,7 +33,7 @@ MARGIN = 2
 SHARPENING = 1.0
 # The lower, the bolder the stroke: thin ones are lost in a mask head's 28 by 28 cells.
 STROKE_LEVEL = (0.34, 0.44)
-MIN_LUMA_STEP = 60.0
+MIN_LUMA_STEP = 90.0
 COLOUR_TRIES = 24
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 

@@ -1,0 +1,59 @@
+"""The demo from end to end, on a few scenes."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import cv2
+import pytest
+
+CONFIG = """
+_base_ = '{base}'
+root = '{data}/'
+train_dataloader = dict(dataset=dict(data_root=root, indices=24))
+val_dataloader = dict(dataset=dict(data_root=root))
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file=root + 'annotations/instances_val2017.json')
+test_evaluator = val_evaluator
+train_cfg = dict(max_epochs=2, val_interval=1)
+default_hooks = dict(logger=dict(interval=1))
+"""
+
+
+@pytest.fixture
+def demo(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location('demo', 'tools/demo.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = tmp_path / 'small_digits.py'
+    data = tmp_path / 'digits'
+    config.write_text(CONFIG.format(base=module.CONFIG.resolve(), data=data))
+    make = module.make_digit_scenes
+    monkeypatch.setattr(
+        module, 'make_digit_scenes', lambda folder, **kw: make(folder, **{**kw, 'train': 24, 'val': 8})
+    )
+    monkeypatch.setattr(module, 'CONFIG', config)
+    monkeypatch.setattr(module, 'DATA', data)
+    monkeypatch.setattr(module, 'WORK_DIR', tmp_path / 'work')
+    return module
+
+
+@pytest.mark.slow
+def test_writes_what_it_names(demo, tmp_path, capfd):
+    for _ in range(2):
+        demo.main()
+        output = capfd.readouterr().out
+        metrics = json.loads((tmp_path / 'work' / 'metrics.json').read_text())
+        assert list(metrics) == [
+            *('bbox_mAP', 'bbox_mAP_50', 'segm_mAP', 'segm_mAP_50'),
+            *('seconds_train', 'seconds_total'),
+        ]
+        assert 0 < metrics['seconds_train'] < metrics['seconds_total']
+        assert 'Average Precision  (AP) @[ IoU=0.50:0.95' in output
+        named = [word.rstrip(':') for word in output.split() if str(tmp_path / 'work') in word]
+        files = {Path(name) for name in named if Path(name).suffix in ('.json', '.png', '.pth')}
+        assert len(files) >= 4
+        for file in files:
+            assert file.is_file(), file
+            if file.suffix == '.png':
+                assert min(cv2.imread(str(file)).shape[:2]) > 300
