@@ -79,7 +79,9 @@ test_evaluator = val_evaluator
 
 max_epochs = 4
 train_cfg = dict(max_epochs=max_epochs, val_interval=2)
-optim_wrapper = dict(optimizer=dict(lr=1e-3, betas=(0.9, 0.98), fused=True), clip_grad=dict(max_norm=35.0))
+optim_wrapper = dict(
+    optimizer=dict(lr=1e-3, betas=(0.9, 0.98), fused=True), clip_grad=dict(max_norm=35.0)
+)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
     dict(
@@ -91,4 +93,5 @@ param_scheduler = [
         eta_min=1e-5,
     ),
 ]
+default_hooks = dict(checkpoint=dict(interval=2, max_keep_ckpts=1))
 auto_scale_lr = dict(base_batch_size=4)

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, fields, is_dataclass
@@ -51,11 +52,12 @@ class Stage(nn.Module):
 class VisionMLP(BaseModule):
     """A backbone that gives a tuple of NCHW maps for images of any size.
 
-    A family derives from it, builds ``stem`` and ``stages`` and hands them over with
-    :meth:`assemble`; everything a config can set beyond the architecture is handled here.
+    A family derives from it and says what its stem, its stages and its levels are; everything a
+    config can set beyond the architecture is handled here.
 
     Args:
-        arch: A variant's name, or a mapping with the fields of the family's architecture.
+        arch: A variant's name, or a mapping with the fields of the family's architecture; the
+            family's first variant where it is not given.
         in_channels: Channels of the image.
         out_indices: The levels 0-3 to emit, in that order; negative ones count from the end. A
             level behind the last one emitted is not built.
@@ -103,7 +105,7 @@ class VisionMLP(BaseModule):
 
     def __init__(
         self,
-        arch: str | Mapping[str, Any],
+        arch: str | Mapping[str, Any] | None = None,
         *,
         in_channels: int = 3,
         out_indices: Sequence[int] = (0, 1, 2, 3),
@@ -116,7 +118,7 @@ class VisionMLP(BaseModule):
         init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
-        self.arch = self._resolve_architecture(arch)
+        self.arch = self._resolve_architecture(next(iter(self.variants)) if arch is None else arch)
         if not isinstance(in_channels, int) or in_channels < 1:
             raise ValueError(f'in_channels={in_channels!r}: a positive integer is accepted')
         if not 0.0 <= drop_path_rate < 1.0:
@@ -134,9 +136,27 @@ class VisionMLP(BaseModule):
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
         self.with_cp = with_cp
-        self.stem: nn.Module
-        self.stages: nn.ModuleList
-        self.feature_info: tuple[FeatureInfo, ...]
+        self.stem = self.build_stem()
+        self.stages = nn.ModuleList(self.build_stage(stage) for stage in range(self.num_stages))
+        levels = self.levels()
+        self.feature_info = tuple(levels[level] for level in self.out_indices)
+        self.minimum_size = max(info.stride for info in levels[: self.num_stages])
+        if self.out_norm:
+            for level in sorted(self.out_indices):
+                self.add_module(f'norm{level}', build_norm(self.norm_cfg, levels[level].channels))
+        self._freeze()
+
+    @abstractmethod
+    def build_stem(self) -> nn.Module:
+        """Return what brings the image to the first stage."""
+
+    @abstractmethod
+    def build_stage(self, stage: int) -> Stage:
+        """Return a stage, by its number from 0."""
+
+    @abstractmethod
+    def levels(self) -> tuple[FeatureInfo, ...]:
+        """Return channels and stride of all four levels."""
 
     @classmethod
     def _resolve_architecture(cls, arch: str | Mapping[str, Any]) -> Any:
@@ -194,25 +214,6 @@ class VisionMLP(BaseModule):
         steps = torch.linspace(0, self.drop_path_rate, sum(depths), dtype=torch.float64).tolist()
         rates = iter(steps)
         return [[next(rates) for _ in range(depth)] for depth in depths]
-
-    def assemble(
-        self, stem: nn.Module, stages: Sequence[Stage], levels: Sequence[FeatureInfo]
-    ) -> None:
-        """Take over the parts a family has built, and add what the arguments ask for.
-
-        Args:
-            stem: From the image to the first stage's input.
-            stages: The stages up to the last emitted level.
-            levels: Channels and stride of each of them.
-        """
-        self.stem = stem
-        self.stages = nn.ModuleList(stages)
-        self.feature_info = tuple(levels[level] for level in self.out_indices)
-        self.minimum_size = max(info.stride for info in levels)
-        if self.out_norm:
-            for level in sorted(self.out_indices):
-                self.add_module(f'norm{level}', build_norm(self.norm_cfg, levels[level].channels))
-        self._freeze()
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Compute the feature maps.

@@ -6,7 +6,7 @@ counts are those of the official code, whose module also weights its branches an
 sum; the paper's formula leaves both out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -163,20 +163,11 @@ class HireMLP(VisionMLP):
     """Hire-MLP: regions of tokens, shifted from block to block; any image size by its design.
 
     Args:
-        arch: ``'tiny'``, ``'small'``, ``'base'``, ``'large'``, or a mapping with the fields of
-            :class:`HireMLPArchitecture`.
-        in_channels: Channels of the image.
-        out_indices: The levels 0-3 (strides 4, 8, 16, 32) to emit, in that order; negative ones
-            count from the end.
-        out_norm: Whether each emitted level gets a norm of its own, as the official dense
-            backbone has (``norm0``, ``norm2``, ``norm4``, ``norm6`` there).
-        drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 at the first.
-        norm_cfg: The norm layers: batch norm where it is not given.
-        frozen_stages: -1 freezes nothing, 0 the stem, k the stem and the first k stages.
-        norm_eval: Whether batch norms keep their running statistics in training.
-        with_cp: Whether blocks are recomputed in the backward pass, to save memory.
-        init_cfg: How mmengine initialises the weights; ``mmvmlp.OfficialPretrained`` loads a
-            published checkpoint.
+        arch: ``'tiny'`` (by default), ``'small'``, ``'base'``, ``'large'``, or a mapping with the
+            fields of :class:`HireMLPArchitecture`.
+        **others: Those of :class:`~mmvmlp.VisionMLP`. With ``out_norm`` each emitted level gets
+            a norm, as in the official dense backbone (``norm0``, ``norm2``, ``norm4``, ``norm6``
+            there); ``norm_cfg`` is batch norm where it is not given.
 
     Raises:
         TypeError: If an argument is unknown.
@@ -240,42 +231,14 @@ class HireMLP(VisionMLP):
         ),
     )
 
-    def __init__(
-        self,
-        arch: str | Mapping[str, Any] = 'tiny',
-        *,
-        in_channels: int = 3,
-        out_indices: Sequence[int] = (0, 1, 2, 3),
-        out_norm: bool = False,
-        drop_path_rate: float = 0.0,
-        norm_cfg: Mapping[str, Any] | None = None,
-        frozen_stages: int = -1,
-        norm_eval: bool = False,
-        with_cp: bool = False,
-        init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
-    ) -> None:
-        super().__init__(
-            arch,
-            in_channels=in_channels,
-            out_indices=out_indices,
-            out_norm=out_norm,
-            drop_path_rate=drop_path_rate,
-            norm_cfg=norm_cfg,
-            frozen_stages=frozen_stages,
-            norm_eval=norm_eval,
-            with_cp=with_cp,
-            init_cfg=init_cfg,
-        )
-        self.assemble(
-            stem=ConvNormReLU(in_channels, self.arch.channels[0], 7, 4, 2, self.norm_cfg),
-            stages=[self._build_stage(stage) for stage in range(self.num_stages)],
-            levels=[
-                FeatureInfo(channels, stride)
-                for channels, stride in zip(self.arch.channels, (4, 8, 16, 32), strict=True)
-            ][: self.num_stages],
-        )
+    def build_stem(self) -> nn.Module:
+        return ConvNormReLU(self.in_channels, self.arch.channels[0], 7, 4, 2, self.norm_cfg)
 
-    def _build_stage(self, stage: int) -> Stage:
+    def levels(self) -> tuple[FeatureInfo, ...]:
+        strides = (4, 8, 16, 32)
+        return tuple(map(FeatureInfo, self.arch.channels, strides))
+
+    def build_stage(self, stage: int) -> Stage:
         arch: HireMLPArchitecture = self.arch
         channels = arch.channels[stage]
         drop_path_rates = self.drop_path_rates(arch.depths)[stage]

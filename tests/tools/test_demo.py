@@ -30,7 +30,9 @@ def demo(tmp_path, monkeypatch):
     config.write_text(CONFIG.format(base=module.CONFIG.resolve(), data=data))
     make = module.make_digit_scenes
     monkeypatch.setattr(
-        module, 'make_digit_scenes', lambda folder, **kw: make(folder, **{**kw, 'train': 24, 'val': 8})
+        module,
+        'make_digit_scenes',
+        lambda folder, **kw: make(folder, **{**kw, 'train': 24, 'val': 8}),
     )
     monkeypatch.setattr(module, 'CONFIG', config)
     monkeypatch.setattr(module, 'DATA', data)

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# What dist_train.sh and dist_test.sh share: start a script of this folder in several processes.
+#     tools/torchrun.sh SCRIPT PROCESSES [arguments of the script]
+set -euo pipefail
+tools=$(dirname "$0")
+script=$1 processes=$2
+case $processes in
+  '' | *[!0-9]* | 0)
+    echo "error: PROCESSES is '$processes': a positive number is accepted" >&2
+    exit 2
+    ;;
+esac
+# Outside any environment, the one that `make env` made.
+if [ -z "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] && [ -x "$tools/../.venv/bin/python" ]; then
+  PYTHON=${PYTHON:-$tools/../.venv/bin/python}
+fi
+exec "${PYTHON:-python}" -m torch.distributed.run \
+  --nnodes "${NNODES:-1}" --node_rank "${NODE_RANK:-0}" \
+  --master_addr "${MASTER_ADDR:-127.0.0.1}" --master_port "${PORT:-29500}" \
+  --nproc_per_node "$processes" "$tools/$script" "${@:3}" --launcher pytorch
