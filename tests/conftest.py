@@ -27,5 +27,5 @@ def coco_named_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few scenes with COCO's 80 names."""
     folder = tmp_path_factory.mktemp('data') / 'coco'
     return make_digit_scenes(
-        folder, 'coco', train=6, val=2, size=(96, 128), categories='coco80', progress=False
+        folder, 'coco', train=4, val=2, size=(96, 128), categories='coco80', progress=False
     )

@@ -51,7 +51,7 @@ def main() -> None:
 
     print('\n4/4  Drawing', flush=True)
     sheet, curves = WORK_DIR / 'predictions.png', WORK_DIR / 'curves.png'
-    draw_contact_sheet(CONFIG, checkpoint, sheet)
+    draw_contact_sheet(CONFIG, checkpoint, sheet, score_threshold=0.5)
     scalars = max(WORK_DIR.glob('*/vis_data/scalars.json'))
     draw_training_curves(scalars, curves)
 

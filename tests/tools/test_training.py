@@ -14,6 +14,9 @@ import torch
 
 DIGITS_CONFIG = 'configs/mask_rcnn_hire_mlp_t_digits.py'
 COCO_CONFIG = 'configs/mask_rcnn_hire_mlp_s.py'
+# After so few steps no class of 81 reaches the usual threshold, and without any detection there
+# is no AP to compare.
+EVERY_SCORE = 'model.test_cfg.rcnn.score_thr=0.001'
 
 
 def run(*command, expect=0, **kwargs):
@@ -36,12 +39,12 @@ def validation_metrics(work_dir: Path) -> dict:
     return [line for line in lines if 'coco/bbox_mAP' in line][-1]
 
 
-def assert_test_gives_what_validation_gave(config, work_dir, data_root):
+def assert_test_gives_what_validation_gave(config, work_dir, data_root, *options):
     results = work_dir / 'results.json'
     checkpoint = (work_dir / 'last_checkpoint').read_text()
     run(
         *('tools/test.py', config, checkpoint, '--work-dir', work_dir / 'test'),
-        *('--data-root', data_root, '--out', results),
+        *('--data-root', data_root, '--out', results, *options),
     )
     tested, validated = json.loads(results.read_text()), validation_metrics(work_dir)
     for name in ('coco/bbox_mAP', 'coco/bbox_mAP_50', 'coco/segm_mAP', 'coco/segm_mAP_50'):
@@ -71,7 +74,7 @@ def test_the_coco_config_trains_is_killed_resumes_and_tests(tmp_path, coco_named
     command = [
         *('tools/train.py', COCO_CONFIG, '--work-dir', tmp_path),
         *('--data-root', coco_named_folder, '--cfg-options', 'train_cfg.max_epochs=2'),
-        *('default_hooks.logger.interval=1', 'train_dataloader.num_workers=1'),
+        *('default_hooks.logger.interval=1', 'train_dataloader.num_workers=1', EVERY_SCORE),
         *('val_dataloader.num_workers=1',),
     ]
     log = tmp_path / 'killed.log'
@@ -80,7 +83,7 @@ def test_the_coco_config_trains_is_killed_resumes_and_tests(tmp_path, coco_named
             [sys.executable, *map(str, command)], stdout=output, stderr=subprocess.STDOUT
         )
         deadline = time.monotonic() + 600
-        while 'Epoch(train)  [2][1/3]' not in re.sub(r'\] *\[', '][', log.read_text()):
+        while not re.search(r'Epoch\(train\) +\[2\]\[1/2\]', log.read_text()):
             assert process.poll() is None, log.read_text()[-6000:]
             assert time.monotonic() < deadline, log.read_text()[-6000:]
             time.sleep(0.2)
@@ -89,10 +92,12 @@ def test_the_coco_config_trains_is_killed_resumes_and_tests(tmp_path, coco_named
     assert (tmp_path / 'last_checkpoint').read_text().endswith('epoch_1.pth')
 
     resumed = run(*command, '--resume')
-    assert 'resumed epoch: 1, iter: 3' in resumed
+    assert 'resumed epoch: 1, iter: 2' in resumed
     assert not re.search(r'Epoch\(train\) +\[1\]', resumed)
     assert (tmp_path / 'epoch_2.pth').is_file()
-    assert_test_gives_what_validation_gave(COCO_CONFIG, tmp_path, coco_named_folder)
+    assert_test_gives_what_validation_gave(
+        COCO_CONFIG, tmp_path, coco_named_folder, '--cfg-options', EVERY_SCORE
+    )
 
 
 RANKS_CONFIG = """
