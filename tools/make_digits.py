@@ -25,7 +25,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         'a folder a class, one digit a picture (default: coco)',
     )
     parser.add_argument(
-        '--train', type=int, default=950, metavar='N', help='training pictures (default: 950)'
+        '--train', type=int, default=1000, metavar='N', help='training pictures (default: 1000)'
     )
     parser.add_argument(
         '--val', type=int, default=100, metavar='N', help='validation pictures (default: 100)'
@@ -49,9 +49,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         '--digits-per-scene',
         type=int,
         nargs=2,
-        default=(3, 5),
+        default=(3, 6),
         metavar=('MIN', 'MAX'),
-        help='least and greatest number of digits in a scene (default: 3 5; imagenet has 1)',
+        help='least and greatest number of digits in a scene (default: 3 6; imagenet has 1)',
     )
     parser.add_argument(
         '--overwrite',

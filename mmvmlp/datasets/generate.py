@@ -34,13 +34,13 @@ MOST_DIGITS = 12
 def make_digit_scenes(
     out_dir: str | Path,
     layout: str = 'coco',
-    train: int = 950,
+    train: int = 1000,
     val: int = 100,
     size: int | tuple[int, int] | None = None,
     seed: int = 0,
     categories: str = 'digits',
     *,
-    digits_per_scene: tuple[int, int] = (3, 5),
+    digits_per_scene: tuple[int, int] = (3, 6),
     overwrite: bool = False,
     progress: bool = True,
 ) -> Path:

@@ -17,7 +17,7 @@ Plane = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 # Heights are fractions of the scene's shorter side, so that a bigger scene is the same task.
-SCENE_DIGIT_HEIGHT = (0.27, 0.47)
+SCENE_DIGIT_HEIGHT = (0.25, 0.45)
 CLUTTER_DIGIT_HEIGHT = (0.5, 0.8)
 ROTATION_DEGREES = 15.0
 STRETCH = 0.1
@@ -32,7 +32,7 @@ CELL = 16
 MARGIN = 2
 SHARPENING = 1.0
 # The lower, the bolder the stroke: thin ones are lost in a mask head's 28 by 28 cells.
-STROKE_LEVEL = (0.28, 0.38)
+STROKE_LEVEL = (0.34, 0.44)
 MIN_LUMA_STEP = 90.0
 COLOUR_TRIES = 24
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)

@@ -303,20 +303,15 @@ def test_exports_with_any_height_and_width(family):
 
 @pytest.mark.slow
 @every_family
+@torch.no_grad()
 def test_compiles_whole_with_any_height_and_width(family):
     torch._dynamo.reset()
-    backbone = small(family)
+    backbone = small(family).eval()
     compiled = torch.compile(backbone, fullgraph=True, dynamic=True)
-    for height, width in ((101, 130), (96, 288)):
+    for height, width in ((101, 130), (96, 288), (160, 97)):
         image = torch.randn(2, 3, height, width)
-        losses = []
-        for run in (backbone, compiled):
-            backbone.zero_grad()
-            maps = run(image)
-            sum(level.square().mean() for level in maps).backward()
-            losses.append([*maps, *(parameter.grad.clone() for parameter in backbone.parameters())])
-        for ours, theirs in zip(*losses, strict=True):
-            torch.testing.assert_close(theirs, ours, rtol=2e-3, atol=2e-4)
+        for ours, theirs in zip(backbone(image), compiled(image), strict=True):
+            torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
 
 
 @every_family
