@@ -167,6 +167,9 @@ def set_launcher(config: Config, launcher: str) -> None:
         return
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group('gloo')
+    # By default mmengine hands the wrapper GPU numbers, which it refuses for a model on the CPU.
+    wrapper = {'type': 'MMDistributedDataParallel', 'broadcast_buffers': False}
+    config.model_wrapper_cfg = config.get('model_wrapper_cfg') or wrapper
     replaced = sum(_plain_batch_norm(config.model))
     if replaced:
         print_log(
