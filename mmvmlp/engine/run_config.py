@@ -168,8 +168,8 @@ def set_launcher(config: Config, launcher: str) -> None:
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group('gloo')
     # By default mmengine hands the wrapper GPU numbers, which it refuses for a model on the CPU.
-    wrapper = {'type': 'MMDistributedDataParallel', 'broadcast_buffers': False}
-    config.model_wrapper_cfg = config.get('model_wrapper_cfg') or wrapper
+    wrapper = config.get('model_wrapper_cfg') or {'broadcast_buffers': False}
+    config.model_wrapper_cfg = {**wrapper, 'device_ids': None}
     replaced = sum(_plain_batch_norm(config.model))
     if replaced:
         print_log(
