@@ -18,7 +18,7 @@ from mmvmlp.datasets.layouts import FIRST_VAL_IMAGE_ID, Layout, SceneOptions, wr
 from mmvmlp.datasets.sources import attribution
 
 # Raise it whenever the same request would give other files.
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 3
 
 MANIFEST_NAME = 'digit_scenes.json'
 DEFAULT_SIZES: dict[Layout, tuple[int, int]] = {

@@ -28,7 +28,7 @@ MIN_VISIBLE = 0.7
 MAX_BOX_IOU = 0.15
 PLACEMENT_TRIES = 100
 
-CELL = 16
+CELL = 8
 MARGIN = 2
 SHARPENING = 1.0
 # The lower, the bolder the stroke: thin ones are lost in a mask head's 28 by 28 cells.
