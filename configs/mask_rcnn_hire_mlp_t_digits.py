@@ -7,6 +7,8 @@ data_root = 'data/digits/'
 metainfo = dict(classes=tuple('0123456789'))
 norm_cfg = dict(type='BN')
 width = 64
+# One sample a bin, and torchvision's operator: on a CPU its backward pass is the faster one.
+roi_layer = dict(sampling_ratio=1, use_torchvision=True)
 
 model = dict(
     backbone=dict(norm_cfg=norm_cfg),
@@ -17,15 +19,11 @@ model = dict(
         anchor_generator=dict(strides=[4, 8, 16, 32]),
     ),
     roi_head=dict(
-        bbox_roi_extractor=dict(
-            out_channels=width, finest_scale=28, roi_layer=dict(sampling_ratio=1)
-        ),
+        bbox_roi_extractor=dict(out_channels=width, finest_scale=28, roi_layer=roi_layer),
         bbox_head=dict(
             in_channels=width, fc_out_channels=256, num_classes=10, reg_class_agnostic=True
         ),
-        mask_roi_extractor=dict(
-            out_channels=width, finest_scale=28, roi_layer=dict(sampling_ratio=1)
-        ),
+        mask_roi_extractor=dict(out_channels=width, finest_scale=28, roi_layer=roi_layer),
         mask_head=dict(
             num_convs=2,
             in_channels=width,
@@ -33,12 +31,13 @@ model = dict(
             num_classes=10,
             class_agnostic=True,
             norm_cfg=norm_cfg,
+            loss_mask=dict(loss_weight=2.0),
         ),
     ),
     train_cfg=dict(
         rpn=dict(sampler=dict(num=64)),
         rpn_proposal=dict(nms_pre=400, max_per_img=200),
-        rcnn=dict(sampler=dict(num=48, pos_fraction=0.5)),
+        rcnn=dict(sampler=dict(num=32, pos_fraction=0.5)),
     ),
     test_cfg=dict(rpn=dict(nms_pre=400, max_per_img=200)),
 )

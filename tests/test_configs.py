@@ -99,3 +99,12 @@ def test_the_readmes_own_config_builds(tmp_path):
     config.model.backbone.init_cfg = None
     model = build(config).eval()
     assert len(model.extract_feat(torch.randn(1, 3, 64, 96))) == 5
+
+
+def test_the_readmes_python_runs(capsys):
+    readme = Path('README.md').read_text()
+    program = readme.partition('```python\nimport torch')[2].partition('```')[0]
+    exec('import torch' + program, {})
+    printed = capsys.readouterr().out
+    assert '(1, 128, 60, 80) FeatureInfo(channels=128, stride=8)' in printed
+    assert printed.endswith('torch.Size([1, 1000])\n')

@@ -38,9 +38,9 @@ def main() -> None:
 
     print(f'1/4  Digit scenes in {DATA} (about 20 s, once)', flush=True)
     with one_clear_error():
-        make_digit_scenes(DATA, layout='coco', train=1000, val=100)
+        make_digit_scenes(DATA, layout='coco', train=1300, val=100)
 
-    print('\n2/4  Training Mask R-CNN with Hire-MLP-Tiny (6 to 7 min on two cores)', flush=True)
+    print('\n2/4  Training Mask R-CNN with Hire-MLP-Tiny (about 6 min on two fast cores)', flush=True)
     seconds_train = run('tools/train.py', CONFIG, '--work-dir', WORK_DIR)
     checkpoint = WORK_DIR / Path((WORK_DIR / 'last_checkpoint').read_text()).name
 
