@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmvmlp.backbones import FeatureInfo, HireMLP, VisionMLP
+    from mmvmlp.backbones import FeatureInfo, HireMLP, SMLPNet, VisionMLP
     from mmvmlp.build import build_backbone, build_classifier, list_backbones
     from mmvmlp.checkpoint import CheckpointError, CheckpointReport, load_checkpoint
 
@@ -15,6 +15,7 @@ __all__ = [
     'CheckpointReport',
     'FeatureInfo',
     'HireMLP',
+    'SMLPNet',
     'VisionMLP',
     '__version__',
     'build_backbone',
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    'mmvmlp.backbones': ('FeatureInfo', 'HireMLP', 'VisionMLP'),
+    'mmvmlp.backbones': ('FeatureInfo', 'HireMLP', 'SMLPNet', 'VisionMLP'),
     'mmvmlp.build': ('build_backbone', 'build_classifier', 'list_backbones'),
     'mmvmlp.checkpoint': ('CheckpointError', 'CheckpointReport', 'load_checkpoint'),
 }

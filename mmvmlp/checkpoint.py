@@ -7,7 +7,7 @@ do not fit; a partial load is never quiet.
 import argparse
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -214,7 +214,7 @@ def load_checkpoint(
     if official is None:
         named = _our_tensors(tensors, prefix)
     else:
-        named = _official_tensors(official, tensors, prefix, expected)
+        named = _official_tensors(official, tensors, backbone.depths, prefix, expected)
     report = _compare(
         source=('mmvmlp checkpoint' if official is None else official.name) + origin,
         named=named,
@@ -286,13 +286,14 @@ def _our_tensors(tensors: Mapping[str, torch.Tensor], prefix: str) -> Named:
 def _official_tensors(
     official: OfficialFormat,
     tensors: Mapping[str, torch.Tensor],
+    depths: Sequence[int],
     prefix: str,
     expected: Mapping[str, torch.Tensor],
 ) -> Named:
     named: Named = {}
     # Classifier keys come last: what stands in their place already is kept.
     for key in sorted(tensors, key=lambda key: bool(re.search(official.classifier_keys, key))):
-        name = official.our_name(key.removeprefix('backbone.'))
+        name = official.our_name(key.removeprefix('backbone.'), depths)
         full = name if name.startswith('head.') else prefix + name
         if full in named:
             full = key

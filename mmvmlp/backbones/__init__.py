@@ -2,5 +2,13 @@
 
 from mmvmlp.backbones.base import FeatureInfo, VisionMLP
 from mmvmlp.backbones.hire_mlp import HireMLP, HireMLPArchitecture
+from mmvmlp.backbones.smlpnet import SMLPNet, SMLPNetArchitecture
 
-__all__ = ['FeatureInfo', 'HireMLP', 'HireMLPArchitecture', 'VisionMLP']
+__all__ = [
+    'FeatureInfo',
+    'HireMLP',
+    'HireMLPArchitecture',
+    'SMLPNet',
+    'SMLPNetArchitecture',
+    'VisionMLP',
+]

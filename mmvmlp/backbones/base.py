@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from mmvmlp.backbones.official_format import OfficialFormat
-from mmvmlp.ops import build_norm
+from mmvmlp.ops import RESOLUTIONS, Resolution, build_norm
 from mmvmlp.registry import MODELS
 
 NUM_LEVELS = 4
@@ -67,6 +67,9 @@ class VisionMLP(BaseModule):
         frozen_stages: -1 freezes nothing, 0 the stem, k the stem and the first k stages.
         norm_eval: Whether batch norms keep their running statistics in training.
         with_cp: Whether blocks are recomputed in the backward pass, to save memory.
+        resolution: How token mixing of a fixed size takes images of another one: ``'resize'`` and
+            ``'window'`` take any size, ``'native'`` refuses all but its own. The family's default
+            where it is not given; networks that are size-free by design ignore it.
         init_cfg: How mmengine initialises the weights; ``mmvmlp.OfficialPretrained`` loads a
             published checkpoint.
 
@@ -83,6 +86,9 @@ class VisionMLP(BaseModule):
 
     size_free: ClassVar[bool]
     """Whether the network takes any image size by its design, without an image-size policy."""
+
+    default_resolution: ClassVar[Resolution] = 'resize'
+    """The image-size policy where a config names none."""
 
     official_formats: ClassVar[tuple[OfficialFormat, ...]] = ()
     """The foreign checkpoints that :func:`mmvmlp.load_checkpoint` understands for this family."""
@@ -115,6 +121,7 @@ class VisionMLP(BaseModule):
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
+        resolution: Resolution | None = None,
         init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
@@ -128,6 +135,11 @@ class VisionMLP(BaseModule):
                 f'frozen_stages={frozen_stages!r}: accepted are -1 (nothing), 0 (the stem) and '
                 f'1-{NUM_LEVELS} (the stem and that many stages)'
             )
+        if resolution is not None and resolution not in RESOLUTIONS:
+            raise ValueError(
+                f'resolution={resolution!r}: accepted are {", ".join(map(repr, RESOLUTIONS))}'
+            )
+        self.resolution: Resolution = resolution or self.default_resolution
         self.in_channels = in_channels
         self.out_indices = self._resolve_out_indices(out_indices)
         self.out_norm = out_norm
@@ -157,6 +169,11 @@ class VisionMLP(BaseModule):
     @abstractmethod
     def levels(self) -> tuple[FeatureInfo, ...]:
         """Return channels and stride of all four levels."""
+
+    @property
+    @abstractmethod
+    def depths(self) -> tuple[int, int, int, int]:
+        """Blocks of each of the four stages, also of those that are not built."""
 
     @classmethod
     def _resolve_architecture(cls, arch: str | Mapping[str, Any]) -> Any:
@@ -209,11 +226,11 @@ class VisionMLP(BaseModule):
         """Stages that are built: up to the last emitted level."""
         return max(self.out_indices) + 1
 
-    def drop_path_rates(self, depths: Sequence[int]) -> list[list[float]]:
+    def drop_path_rates(self) -> list[list[float]]:
         """Return the drop path rate of each block of each stage, linear over the whole depth."""
-        steps = torch.linspace(0, self.drop_path_rate, sum(depths), dtype=torch.float64).tolist()
-        rates = iter(steps)
-        return [[next(rates) for _ in range(depth)] for depth in depths]
+        blocks = sum(self.depths)
+        rates = iter(torch.linspace(0, self.drop_path_rate, blocks, dtype=torch.float64).tolist())
+        return [[next(rates) for _ in range(depth)] for depth in self.depths]
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Compute the feature maps.
@@ -255,6 +272,15 @@ class VisionMLP(BaseModule):
                 f'images of {height}x{width} pixels are too small for {type(self).__name__}, '
                 f'whose largest stride is {self.minimum_size}: both sides must be at least '
                 f'{self.minimum_size}'
+            )
+        if self.size_free or self.resolution != 'native':
+            return
+        native = self.arch.image_size
+        if (height, width) != (native, native):
+            raise ValueError(
+                f"images of {height}x{width} pixels: with resolution='native' this "
+                f'{type(self).__name__} takes {native}x{native} only; '
+                "resolution='resize' and resolution='window' take any size"
             )
 
     def _run_block(self, block: nn.Module, x: torch.Tensor) -> torch.Tensor:

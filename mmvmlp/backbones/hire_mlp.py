@@ -231,6 +231,11 @@ class HireMLP(VisionMLP):
         ),
     )
 
+    @property
+    def depths(self) -> tuple[int, int, int, int]:
+        arch: HireMLPArchitecture = self.arch
+        return arch.depths
+
     def build_stem(self) -> nn.Module:
         return ConvNormReLU(self.in_channels, self.arch.channels[0], 7, 4, 2, self.norm_cfg)
 
@@ -241,7 +246,7 @@ class HireMLP(VisionMLP):
     def build_stage(self, stage: int) -> Stage:
         arch: HireMLPArchitecture = self.arch
         channels = arch.channels[stage]
-        drop_path_rates = self.drop_path_rates(arch.depths)[stage]
+        drop_path_rates = self.drop_path_rates()[stage]
         blocks = [
             HireBlock(
                 channels,

@@ -1,7 +1,7 @@
 """How a family says what its published checkpoints look like."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +28,8 @@ class OfficialFormat:
         name: What users call it, with its source.
         signature: A key that such checkpoints have and no others.
         renamings: Regular expressions with replacements, applied in this order, each to the
-            result of those before it. A classifier's layer is ``head.fc``.
+            result of those before it. A classifier's layer is ``head.fc``; ``blocks.k.`` at the
+            start of a result is block k counted over all stages.
         classifier_keys: Regular expression for the official keys that only a classifier needs. A
             norm among them yields to the norm of the same level where a checkpoint has both.
         rearrangements: Regular expressions on our names, with what brings the published tensor
@@ -41,12 +42,24 @@ class OfficialFormat:
     classifier_keys: str
     rearrangements: tuple[tuple[str, Rearrangement], ...] = ()
 
-    def our_name(self, official_key: str) -> str:
-        """Return our name of an official key; keys that no rule knows keep theirs."""
+    def our_name(self, official_key: str, depths: Sequence[int]) -> str:
+        """Return our name of an official key; keys that no rule knows keep theirs.
+
+        Args:
+            official_key: The key as it was published.
+            depths: Blocks of each stage of our model.
+        """
         name = official_key
         for pattern, replacement in self.renamings:
             name = re.sub(pattern, replacement, name)
-        return name
+        counted = re.match(r'blocks\.(\d+)\.', name)
+        if counted is None:
+            return name
+        stage, block = 0, int(counted[1])
+        while stage < len(depths) - 1 and block >= depths[stage]:
+            block -= depths[stage]
+            stage += 1
+        return f'stages.{stage}.blocks.{block}.{name[counted.end() :]}'
 
     def our_tensor(self, name: str, tensor: torch.Tensor, shape: torch.Size) -> torch.Tensor:
         """Return an official tensor in our layout.

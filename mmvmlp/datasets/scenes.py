@@ -106,7 +106,7 @@ def compose_scene(
             room is left.
 
     Returns:
-        The scene. Its masks do not overlap, and every digit lies wholly inside, at least 60 %
+        The scene. Its masks do not overlap, and every digit lies wholly inside, at least 70 %
         of it uncovered.
     """
     rng = _generator(seed, split, index)

@@ -21,10 +21,20 @@ FAMILIES = registered_families()
 # Small enough to run many times, with every kind of block of its family.
 SMALL_ARCHS = {
     'HireMLP': {'depths': (2, 2, 3, 2), 'channels': (8, 12, 16, 20)},
+    'SMLPNet': {'depths': (2, 1, 2, 1), 'channels': 8, 'image_size': 64},
 }
 
 every_backbone = pytest.mark.parametrize('name', BACKBONES)
 every_family = pytest.mark.parametrize('family', FAMILIES, ids=lambda family: family.__name__)
+every_family_and_policy = pytest.mark.parametrize(
+    ('family', 'resolution'),
+    [
+        (family, resolution)
+        for family in FAMILIES
+        for resolution in ([None] if family.size_free else ['resize', 'window'])
+    ],
+    ids=lambda value: getattr(value, '__name__', str(value)),
+)
 
 
 def small(family, **kwargs):
@@ -50,15 +60,16 @@ def test_registered_in_the_scope_of_the_package(name):
     from mmengine.registry import MODELS
 
     family = type(mmvmlp.build_backbone(name))
-    built = MODELS.build({'type': f'mmvmlp.{family.__name__}', 'arch': name.rpartition('_')[2]})
+    variant = name.removeprefix(f'{family.name_prefix}_')
+    built = MODELS.build({'type': f'mmvmlp.{family.__name__}', 'arch': variant})
     assert type(built) is family
 
 
-@every_family
+@every_family_and_policy
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
-def test_forward_and_backward_at_any_size(family, data):
-    backbone = small(family, out_norm=True)
+def test_forward_and_backward_at_any_size(family, resolution, data):
+    backbone = small(family, out_norm=True, resolution=resolution)
     smallest = backbone.minimum_size
     height, width = (data.draw(st.integers(smallest, 320)) for _ in range(2))
     maps = backbone(torch.randn(2, 3, height, width))
@@ -114,6 +125,7 @@ def test_wrong_out_indices_are_refused(family, out_indices):
         ('drop_path_rate', 1.0),
         ('drop_path_rate', -0.1),
         ('frozen_stages', 5),
+        ('resolution', 'stretch'),
         ('norm_cfg', {'type': 'BatchNormalisation'}),
         ('norm_cfg', {'eps': 1e-6}),
     ],
@@ -121,6 +133,30 @@ def test_wrong_out_indices_are_refused(family, out_indices):
 def test_wrong_values_are_named(family, argument, value):
     with pytest.raises(ValueError, match=f'{argument}='):
         small(family, **{argument: value})
+
+
+@every_family
+@pytest.mark.parametrize('resolution', ['resize', 'window'])
+@torch.no_grad()
+def test_policies_change_nothing_at_the_native_size(family, resolution):
+    if family.size_free:
+        pytest.skip('takes any size by its design')
+    native = small(family, resolution='native').double().eval()
+    backbone = small(family, resolution=resolution).double().eval()
+    image = torch.randn(2, 3, 64, 64, dtype=torch.float64)
+    for ours, theirs in zip(backbone(image), native(image), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+@every_family
+def test_native_refuses_other_sizes_and_names_the_policies(family):
+    backbone = small(family, resolution='native')
+    assert len(backbone(torch.randn(2, 3, 64, 64))) == 4
+    if family.size_free:
+        assert len(backbone(torch.randn(2, 3, 96, 64))) == 4
+        return
+    with pytest.raises(ValueError, match=r"96x64.*64x64 only.*'resize'.*'window'"):
+        backbone(torch.randn(1, 3, 96, 64))
 
 
 @every_family
@@ -288,9 +324,9 @@ def test_rois_are_cut_where_they_lie(family):
     torch.testing.assert_close(cut, level)
 
 
-@every_family
-def test_exports_with_any_height_and_width(family):
-    backbone = small(family).eval()
+@every_family_and_policy
+def test_exports_with_any_height_and_width(family, resolution):
+    backbone = small(family, resolution=resolution).eval()
     sides = {2: Dim('height', min=96, max=2048), 3: Dim('width', min=96, max=2048)}
     exported = torch.export.export(
         backbone, (torch.randn(2, 3, 101, 130),), dynamic_shapes=(sides,)
@@ -302,11 +338,11 @@ def test_exports_with_any_height_and_width(family):
 
 
 @pytest.mark.slow
-@every_family
+@every_family_and_policy
 @torch.no_grad()
-def test_compiles_whole_with_any_height_and_width(family):
+def test_compiles_whole_with_any_height_and_width(family, resolution):
     torch._dynamo.reset()
-    backbone = small(family).eval()
+    backbone = small(family, resolution=resolution).eval()
     compiled = torch.compile(backbone, fullgraph=True, dynamic=True)
     for height, width in ((101, 130), (96, 288), (160, 97)):
         image = torch.randn(2, 3, height, width)

@@ -1,0 +1,224 @@
+"""sMLPNet: sparse token mixing, along whole rows and columns, beside depthwise convolutions.
+
+Source: Tang et al., "Sparse MLP for Image Recognition: Is Self-Attention Really Necessary?"
+(arXiv 2109.05422); official repository microsoft/SPACH, file ``models/smlp.py``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from mmvmlp.backbones.base import FeatureInfo, Stage, VisionMLP
+from mmvmlp.backbones.official_format import OfficialFormat, reshaped
+from mmvmlp.ops import (
+    AxialMixing,
+    ChannelMLP,
+    DropPath,
+    LayerNorm2d,
+    PatchEmbedding,
+    Resolution,
+    build_norm,
+)
+from mmvmlp.registry import MODELS
+
+STRIDES = (4, 8, 16, 32)
+
+
+@dataclass(frozen=True)
+class SMLPNetArchitecture:
+    """What distinguishes one sMLPNet from another.
+
+    Attributes:
+        depths: Blocks of each stage.
+        channels: Channels of the first stage; each further one has twice as many.
+        mlp_ratio: Hidden channels of the channel MLP over the stage's channels.
+        image_size: Side in pixels of the square images that the token mixing is made for.
+    """
+
+    depths: tuple[int, int, int, int]
+    channels: int
+    mlp_ratio: float = 3.0
+    image_size: int = 224
+
+    def __post_init__(self) -> None:
+        """Refuse values no network can be built from, and make the depths a tuple."""
+        depths = tuple(self.depths)
+        if len(depths) != 4 or any(not isinstance(depth, int) or depth < 1 for depth in depths):
+            raise ValueError(f'arch field depths={depths!r}: four positive integers are accepted')
+        object.__setattr__(self, 'depths', depths)
+        if not isinstance(self.channels, int) or self.channels < 1:
+            raise ValueError(
+                f'arch field channels={self.channels!r}: a positive integer is accepted'
+            )
+        if not isinstance(self.image_size, int) or self.image_size < 1 or self.image_size % 32:
+            raise ValueError(
+                f'arch field image_size={self.image_size!r}: a positive multiple of 32 is accepted'
+            )
+
+
+class NormGELU(nn.Sequential):
+    """Norm and GELU, which stand before an operation here.
+
+    Args:
+        channels: Channels of the map.
+        norm_cfg: The norm.
+    """
+
+    def __init__(self, channels: int, norm_cfg: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.norm = build_norm(norm_cfg, channels)
+        self.activation = nn.GELU()
+
+
+class SparseMLP(nn.Module):
+    """Token mixing along columns and along rows, in parallel, fused with the map itself.
+
+    Source: official class ``sMLPBlock``; section 3.2. There ``proj_h`` mixes along W and
+    ``proh_w`` along H, and the map itself comes first in the fusion.
+
+    Args:
+        channels: Channels C of the map.
+        tokens: Tokens in a row, and in a column, at the native size.
+        resolution: What is done with other numbers of tokens.
+        norm_cfg: The norm.
+    """
+
+    def __init__(
+        self, channels: int, tokens: int, resolution: Resolution, norm_cfg: Mapping[str, Any]
+    ) -> None:
+        super().__init__()
+        self.before = NormGELU(channels, norm_cfg)
+        self.width = AxialMixing(tokens, 'width', resolution)
+        self.height = AxialMixing(tokens, 'height', resolution)
+        self.fuse = nn.Conv2d(3 * channels, channels, 1, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Mix tokens: (N, C, H, W) to (N, C, H, W)."""
+        x = self.before(x)
+        fused: torch.Tensor = self.fuse(torch.cat([x, self.width(x), self.height(x)], 1))
+        return fused
+
+
+class SMLPNetBlock(nn.Module):
+    """Local and sparse token mixing in one residual, channel mixing in another.
+
+    Args:
+        channels: Channels of the map.
+        tokens: Tokens in a row, and in a column, at the native size.
+        mlp_ratio: Hidden channels of the channel MLP over ``channels``.
+        drop_path_rate: Stochastic depth of both branches.
+        resolution: What is done with other numbers of tokens.
+        norm_cfg: The norms of the token mixing; the channel mixing has a layer norm.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        tokens: int,
+        mlp_ratio: float,
+        drop_path_rate: float,
+        resolution: Resolution,
+        norm_cfg: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        self.before = NormGELU(channels, norm_cfg)
+        self.local = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
+        self.sparse = SparseMLP(channels, tokens, resolution, norm_cfg)
+        self.norm = LayerNorm2d(channels)
+        self.channel_mlp = ChannelMLP(channels, mlp_ratio)
+        self.drop_path = DropPath(drop_path_rate)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Mix tokens, then channels: (N, C, H, W) to (N, C, H, W)."""
+        x = x + self.drop_path(self.sparse(self.local(self.before(x))))
+        x = x + self.drop_path(self.channel_mlp(self.norm(x)))
+        return x
+
+
+@MODELS.register_module()
+class SMLPNet(VisionMLP):
+    """sMLPNet: rows and columns mixed whole; other image sizes by an image-size policy.
+
+    Args:
+        arch: ``'tiny'`` (by default), ``'tiny_ratio2'`` (the paper's T*), ``'small'``, ``'base'``,
+            or a mapping with the fields of :class:`SMLPNetArchitecture`.
+        **others: Those of :class:`~mmvmlp.VisionMLP`. ``norm_cfg`` is batch norm where it is not
+            given.
+
+    Raises:
+        TypeError: If an argument is unknown.
+        ValueError: If an argument has a value that is not accepted.
+
+    Example:
+        >>> backbone = SMLPNet("tiny", out_indices=(1, 2, 3))
+        >>> [tuple(level.shape) for level in backbone(torch.zeros(1, 3, 64, 96))]
+        [(1, 160, 8, 12), (1, 320, 4, 6), (1, 640, 2, 3)]
+    """
+
+    variants = {
+        'tiny': SMLPNetArchitecture(depths=(2, 8, 14, 2), channels=80),
+        'tiny_ratio2': SMLPNetArchitecture(depths=(2, 8, 14, 2), channels=80, mlp_ratio=2.0),
+        'small': SMLPNetArchitecture(depths=(2, 10, 24, 2), channels=96),
+        'base': SMLPNetArchitecture(depths=(2, 10, 24, 2), channels=112),
+    }
+    name_prefix = 'smlpnet'
+    size_free = False
+    default_norm_cfg = {'type': 'BN'}
+    official_formats = (
+        OfficialFormat(
+            name='official sMLPNet (microsoft/SPACH)',
+            signature='token_mix.0.1.proh_w.weight',
+            renamings=(
+                (r'^to_patch_embedding\.0\.0\.', 'stem.conv.'),
+                (r'^to_patch_embedding\.(\d+)\.0\.', r'stages.\1.downsample.conv.'),
+                (r'^token_mix\.(\d+)\.0\.conv_merge\.BN\.', r'blocks.\1.before.norm.'),
+                (r'^token_mix\.(\d+)\.0\.conv_merge\.Conv\.', r'blocks.\1.local.'),
+                (r'^token_mix\.(\d+)\.1\.BN\.', r'blocks.\1.sparse.before.norm.'),
+                (r'^token_mix\.(\d+)\.1\.proj_h\.', r'blocks.\1.sparse.width.'),
+                (r'^token_mix\.(\d+)\.1\.proh_w\.', r'blocks.\1.sparse.height.'),
+                (r'^token_mix\.(\d+)\.1\.fuse\.', r'blocks.\1.sparse.fuse.'),
+                (r'^channel_mix\.(\d+)\.1\.', r'blocks.\1.norm.'),
+                (r'^channel_mix\.(\d+)\.2\.net\.0\.', r'blocks.\1.channel_mlp.fc1.'),
+                (r'^channel_mix\.(\d+)\.2\.net\.3\.', r'blocks.\1.channel_mlp.fc2.'),
+                (r'^batch_norm\.', 'norm3.'),
+                (r'^mlp_head\.0\.', 'head.fc.'),
+            ),
+            classifier_keys=r'^(batch_norm|mlp_head)\.',
+            rearrangements=((r'\.(width|height|fc1|fc2)\.weight$', reshaped),),
+        ),
+    )
+
+    @property
+    def depths(self) -> tuple[int, int, int, int]:
+        arch: SMLPNetArchitecture = self.arch
+        return arch.depths
+
+    def build_stem(self) -> nn.Module:
+        return PatchEmbedding(self.in_channels, self.arch.channels, STRIDES[0], bias=False)
+
+    def levels(self) -> tuple[FeatureInfo, ...]:
+        return tuple(
+            FeatureInfo(self.arch.channels * 2**level, stride)
+            for level, stride in enumerate(STRIDES)
+        )
+
+    def build_stage(self, stage: int) -> Stage:
+        channels = self.arch.channels * 2**stage
+        drop_path_rates = self.drop_path_rates()[stage]
+        blocks = [
+            SMLPNetBlock(
+                channels,
+                self.arch.image_size // STRIDES[stage],
+                self.arch.mlp_ratio,
+                drop_path_rates[block],
+                self.resolution,
+                self.norm_cfg,
+            )
+            for block in range(self.depths[stage])
+        ]
+        if stage == 0:
+            return Stage(blocks)
+        return Stage(blocks, downsample=PatchEmbedding(channels // 2, channels, 2, bias=False))

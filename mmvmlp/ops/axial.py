@@ -1,0 +1,60 @@
+"""Axial token mixing: one linear layer along a whole row, or along a whole column.
+
+Source: sMLPNet (arXiv 2109.05422), section 3.2.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import nn
+
+from mmvmlp.ops.resample import (
+    Resolution,
+    mix_at_native_size,
+    product_along,
+    window_matrix,
+)
+
+
+class AxialMixing(nn.Module):
+    """Mixes all tokens of a column (axis 'height') or of a row (axis 'width'), channel by channel.
+
+    Args:
+        tokens: Tokens in a column or row of the native size.
+        axis: Along what tokens are mixed.
+        resolution: What is done with another number of tokens.
+    """
+
+    def __init__(
+        self, tokens: int, axis: Literal['height', 'width'], resolution: Resolution
+    ) -> None:
+        super().__init__()
+        self.dim = 1 if axis == 'height' else 2
+        self.resolution: Resolution = resolution
+        self.weight = nn.Parameter(torch.empty(tokens, tokens))
+        self.bias = nn.Parameter(torch.empty(tokens))
+        bound = 1 / math.sqrt(tokens)
+        nn.init.uniform_(self.weight, -bound, bound)
+        nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Mix along the axis: (N, C, H, W) to (N, C, H, W)."""
+        x = x.permute(0, 2, 3, 1)
+        if self.resolution == 'window' and torch.compiler.is_compiling():
+            length = x.shape[self.dim]
+            token = torch.arange(length, device=x.device) % len(self.bias)
+            mixed = product_along(
+                x, self.dim, window_matrix(self.weight, length), self.bias.index_select(0, token)
+            )
+        else:
+            native = {self.dim: len(self.weight)}
+            mixed = mix_at_native_size(x, native, self.resolution, self._mix)
+        return mixed.permute(0, 3, 1, 2)
+
+    def _mix(self, x: torch.Tensor) -> torch.Tensor:
+        return product_along(x, self.dim, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """Return what ``print(module)`` shows in the brackets."""
+        return f'tokens={len(self.weight)}, dim={self.dim}, resolution={self.resolution!r}'

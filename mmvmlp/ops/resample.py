@@ -1,0 +1,151 @@
+"""Image-size policies: token mixing of a fixed size, on maps of any size.
+
+``resize`` brings the tokens to the native number, mixes, and brings the result back; ``window``
+mixes in windows of the native size. Both treat only what is mixed: the residual beside it keeps
+its detail. They are ours, except that windows at an integer multiple of the native size are the
+block-diagonal growth of MLP-Mixer (arXiv 2105.01601, appendix C).
+
+Maps are (N, H, W, C) here, dimension 1 is H and dimension 2 is W.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Literal, get_args
+
+import torch
+from torch.nn import functional
+
+Resolution = Literal['native', 'resize', 'window']
+RESOLUTIONS: tuple[str, ...] = get_args(Resolution)
+
+
+def product_along(
+    x: torch.Tensor, dim: int, matrix: torch.Tensor, bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Multiply every column (dim 1) or every row (dim 2) of a map by a matrix.
+
+    Args:
+        x: (N, H, W, C).
+        dim: 1 or 2.
+        matrix: (tokens that go out, tokens that come in).
+        bias: One number for each token that goes out.
+    """
+    matrix = matrix.to(x.dtype)
+    if torch.compiler.is_compiling():
+        # The same as a pointwise convolution: reshaping a product would tie a graph to a size.
+        lines = x if dim == 1 else x.transpose(1, 2)
+        products = functional.conv2d(lines, matrix[:, :, None, None], bias)
+        return products if dim == 1 else products.transpose(1, 2)
+    if dim == 2:
+        products = torch.matmul(matrix, x)
+    else:
+        products = torch.matmul(matrix, x.flatten(2)).reshape(x.shape[0], -1, *x.shape[2:])
+    if bias is None:
+        return products
+    return products + (bias[:, None, None] if dim == 1 else bias[:, None]).to(products.dtype)
+
+
+def interpolation_matrix(size: int, new_size: int, like: torch.Tensor) -> torch.Tensor:
+    """Return the matrix of linear interpolation with antialiasing, (new_size, size).
+
+    Its rows sum to one: a constant stays what it is. From a size to itself it is the identity.
+
+    Args:
+        size: Tokens that come in.
+        new_size: Tokens that go out; both lines of tokens cover the same length.
+        like: A tensor that says where the matrix is needed; a half-precision one gets float32.
+    """
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    tokens = torch.arange(size, device=like.device, dtype=dtype)
+    new_tokens = torch.arange(new_size, device=like.device, dtype=dtype)
+    step = torch.ones((), device=like.device, dtype=dtype) * size / new_size
+    centres = (new_tokens + 0.5) * step - 0.5
+    # Downwards the triangle is widened, so that every token counts and none aliases.
+    weights = (1 - (centres[:, None] - tokens).abs() / step.clamp(min=1)).clamp(min=0)
+    matrix: torch.Tensor = weights / weights.sum(1, keepdim=True)
+    return matrix
+
+
+def resized(x: torch.Tensor, dim: int, new_size: int) -> torch.Tensor:
+    """Interpolate a map along H (dim 1) or along W (dim 2) to another number of tokens."""
+    return product_along(x, dim, interpolation_matrix(x.shape[dim], new_size, x))
+
+
+def split_into_windows(x: torch.Tensor, dim: int, size: int) -> torch.Tensor:
+    """Cut a map into windows along one dimension and put them into the batch.
+
+    The last window is completed by repeating the last row or column.
+
+    Args:
+        x: (N, H, W, C).
+        dim: 1 or 2.
+        size: Tokens of a window.
+
+    Returns:
+        (N * windows, ...) with ``size`` tokens in the dimension.
+    """
+    length = x.shape[dim]
+    windows = (length + size - 1) // size
+    taken = torch.arange(windows * size, device=x.device).clamp(max=length - 1)
+    shape = (*x.shape[:dim], windows, size, *x.shape[dim + 1 :])
+    return x.index_select(dim, taken).reshape(shape).movedim(dim, 1).flatten(0, 1)
+
+
+def joined_windows(windows: torch.Tensor, dim: int, length: int) -> torch.Tensor:
+    """Undo :func:`split_into_windows` for a dimension that had ``length`` tokens."""
+    size = windows.shape[dim]
+    number = (length + size - 1) // size
+    split = windows.reshape(-1, number, *windows.shape[1:])
+    return split.movedim(1, dim).flatten(dim, dim + 1).narrow(dim, 0, length)
+
+
+def window_matrix(matrix: torch.Tensor, length: int) -> torch.Tensor:
+    """Return the (length, length) matrix that mixes each window of a line by a square matrix.
+
+    It does what :func:`split_into_windows` and a product do, with products of zeros: for graphs
+    that must hold for every length.
+    """
+    size = matrix.shape[0]
+    tokens = torch.arange(length, device=matrix.device)
+    completed = torch.arange(length + size - 1, device=matrix.device)
+    blocks = matrix.index_select(0, tokens % size).index_select(1, completed % size)
+    same_window = tokens[:, None] // size == completed // size
+    repeated = completed.clamp(max=length - 1)
+    return matrix.new_zeros(length, length).index_add(1, repeated, blocks * same_window)
+
+
+def mix_at_native_size(
+    x: torch.Tensor,
+    native: Mapping[int, int],
+    resolution: Resolution,
+    mix: Callable[[torch.Tensor], torch.Tensor],
+) -> torch.Tensor:
+    """Mix tokens with an operator of a fixed size.
+
+    Args:
+        x: (N, H, W, C).
+        native: The tokens that ``mix`` takes along 1 (H), 2 (W), or both.
+        resolution: 'resize' or 'window' for any size; 'native' where the caller has made sure
+            that the size is the native one.
+        mix: From a map of native size, of any N, to the same shape.
+
+    Returns:
+        The mixed map, in the shape of ``x``.
+    """
+    sizes = {dim: x.shape[dim] for dim in native}
+    # A compiled graph must hold for every size; both policies are exact at the native one.
+    is_native = not torch.compiler.is_compiling() and sizes == dict(native)
+    if resolution == 'native' or is_native:
+        return mix(x)
+    if resolution == 'resize':
+        for dim, size in native.items():
+            x = resized(x, dim, size)
+        x = mix(x)
+        for dim, size in sizes.items():
+            x = resized(x, dim, size)
+        return x
+    for dim, size in native.items():
+        x = split_into_windows(x, dim, size)
+    x = mix(x)
+    for dim, size in reversed(sizes.items()):
+        x = joined_windows(x, dim, size)
+    return x
