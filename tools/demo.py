@@ -40,7 +40,7 @@ def main() -> None:
     with one_clear_error():
         make_digit_scenes(DATA, layout='coco', train=1300, val=100)
 
-    print('\n2/4  Training Mask R-CNN with Hire-MLP-Tiny (6 min on two fast cores)', flush=True)
+    print('\n2/4  Training Mask R-CNN with Hire-MLP-Tiny (the log counts down)', flush=True)
     seconds_train = run('tools/train.py', CONFIG, '--work-dir', WORK_DIR)
     checkpoint = WORK_DIR / Path((WORK_DIR / 'last_checkpoint').read_text()).name
 

@@ -171,9 +171,9 @@ class VisionMLP(BaseModule):
         """Return channels and stride of all four levels."""
 
     @property
-    @abstractmethod
     def depths(self) -> tuple[int, int, int, int]:
         """Blocks of each of the four stages, also of those that are not built."""
+        return cast(tuple[int, int, int, int], self.arch.depths)
 
     @classmethod
     def _resolve_architecture(cls, arch: str | Mapping[str, Any]) -> Any:

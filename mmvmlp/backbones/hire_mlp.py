@@ -231,11 +231,6 @@ class HireMLP(VisionMLP):
         ),
     )
 
-    @property
-    def depths(self) -> tuple[int, int, int, int]:
-        arch: HireMLPArchitecture = self.arch
-        return arch.depths
-
     def build_stem(self) -> nn.Module:
         return ConvNormReLU(self.in_channels, self.arch.channels[0], 7, 4, 2, self.norm_cfg)
 

@@ -191,11 +191,6 @@ class SMLPNet(VisionMLP):
         ),
     )
 
-    @property
-    def depths(self) -> tuple[int, int, int, int]:
-        arch: SMLPNetArchitecture = self.arch
-        return arch.depths
-
     def build_stem(self) -> nn.Module:
         return PatchEmbedding(self.in_channels, self.arch.channels, STRIDES[0], bias=False)
 

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parity import TOLERANCE, ParityCase, official_state_dict, parity_cases
+from reference import assert_equal_to_literal
 from reference import smlpnet as reference
 
 import mmvmlp
@@ -60,12 +61,7 @@ def test_any_size_gives_what_the_policy_means(height, width, resolution, seed):
     torch.manual_seed(seed)
     backbone = SMLPNet(SMALL_ARCH, resolution=resolution).double().eval()
     image = torch.randn(1, 3, height, width, dtype=torch.float64)
-    outputs = backbone(image)
-    for module in backbone.modules():
-        if isinstance(module, SparseMLP):
-            module.forward = lambda x, module=module: reference.sparse_mlp(x, module)
-    for output, expected in zip(outputs, backbone(image), strict=True):
-        torch.testing.assert_close(output, expected, rtol=1e-10, atol=1e-10)
+    assert_equal_to_literal(backbone, SparseMLP, reference.sparse_mlp, image)
 
 
 @pytest.mark.parametrize(
