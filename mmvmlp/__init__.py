@@ -4,7 +4,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmvmlp.backbones import FeatureInfo, HireMLP, SMLPNet, VisionMLP
+    from mmvmlp.backbones import (
+        S2MLP,
+        FeatureInfo,
+        HireMLP,
+        MLPMixer,
+        ResMLP,
+        SMLPNet,
+        VisionMLP,
+    )
     from mmvmlp.build import build_backbone, build_classifier, list_backbones
     from mmvmlp.checkpoint import CheckpointError, CheckpointReport, load_checkpoint
 
@@ -15,6 +23,9 @@ __all__ = [
     'CheckpointReport',
     'FeatureInfo',
     'HireMLP',
+    'MLPMixer',
+    'ResMLP',
+    'S2MLP',
     'SMLPNet',
     'VisionMLP',
     '__version__',
@@ -25,7 +36,15 @@ __all__ = [
 ]
 
 _MODULES = {
-    'mmvmlp.backbones': ('FeatureInfo', 'HireMLP', 'SMLPNet', 'VisionMLP'),
+    'mmvmlp.backbones': (
+        'FeatureInfo',
+        'HireMLP',
+        'MLPMixer',
+        'ResMLP',
+        'S2MLP',
+        'SMLPNet',
+        'VisionMLP',
+    ),
     'mmvmlp.build': ('build_backbone', 'build_classifier', 'list_backbones'),
     'mmvmlp.checkpoint': ('CheckpointError', 'CheckpointReport', 'load_checkpoint'),
 }

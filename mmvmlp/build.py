@@ -57,6 +57,8 @@ def build_backbone(name: str, **kwargs: Any) -> VisionMLP:
 def build_classifier(name: str, num_classes: int = 1000, **kwargs: Any) -> 'ImageClassifier':
     """Build the published classifier around a backbone: final norm, global mean, linear layer.
 
+    S²-MLP alone has no final norm.
+
     Args:
         name: One of :func:`list_backbones`.
         num_classes: Outputs of the linear layer.
@@ -75,7 +77,8 @@ def build_classifier(name: str, num_classes: int = 1000, **kwargs: Any) -> 'Imag
 
     if not isinstance(num_classes, int) or num_classes < 1:
         raise ValueError(f'num_classes={num_classes!r}: a positive integer is accepted')
-    backbone = build_backbone(name, out_indices=(-1,), out_norm=True, **kwargs)
+    has_final_norm = _resolve(name)[0].has_final_norm
+    backbone = build_backbone(name, out_indices=(-1,), out_norm=has_final_norm, **kwargs)
     # Full names: the default scope may be another toolbox's, which has namesakes.
     classifier = ImageClassifier(
         backbone=backbone,

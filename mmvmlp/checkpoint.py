@@ -77,7 +77,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     are read: ``argparse.Namespace``, NumPy arrays, mmengine's log history.
 
     Args:
-        path: A file, or an http(s) address, which is downloaded to PyTorch's hub folder.
+        path: A file of PyTorch, or of NumPy (``.npz``, as Google publishes its weights); or an
+            http(s) address, which is downloaded to PyTorch's hub folder.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -88,18 +89,17 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f'checkpoint {str(path)!r}: there is no such file')
     try:
         with _records_of_training_scripts():
-            if is_address:
-                contents = torch.hub.load_state_dict_from_url(
-                    str(path), map_location='cpu', weights_only=True
-                )
+            file = _downloaded(str(path)) if is_address else Path(path)
+            if file.suffix == '.npz':
+                contents = _numpy_contents(file)
             else:
-                contents = torch.load(path, map_location='cpu', weights_only=True)
+                contents = torch.load(file, map_location='cpu', weights_only=True)
     except (URLError, TimeoutError) as error:
         raise CheckpointError(f'checkpoint {str(path)!r} cannot be downloaded: {error}') from error
     except Exception as error:
         # torch.load raises whatever zip, pickle or the allow-list do.
         raise CheckpointError(
-            f'checkpoint {str(path)!r} cannot be read as a PyTorch file; it is truncated, corrupt, '
+            f'checkpoint {str(path)!r} cannot be read; it is truncated, corrupt, '
             f'or holds objects other than weights ({type(error).__name__}: {_reason(error)})'
         ) from error
     if not isinstance(contents, dict):
@@ -107,6 +107,20 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f'checkpoint {str(path)!r} holds a {type(contents).__name__}, not a dict of tensors'
         )
     return contents
+
+
+def _downloaded(address: str) -> Path:
+    """Return where an address's file is in PyTorch's hub folder, and put it there if it is not."""
+    file = Path(torch.hub.get_dir()) / 'checkpoints' / Path(urlparse(address).path).name
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(address, str(file))
+    return file
+
+
+def _numpy_contents(file: Path) -> dict[str, torch.Tensor]:
+    with np.load(file, allow_pickle=False) as arrays:
+        return {key: torch.from_numpy(arrays[key]) for key in arrays.files}
 
 
 @contextmanager

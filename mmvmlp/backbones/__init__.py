@@ -2,12 +2,21 @@
 
 from mmvmlp.backbones.base import FeatureInfo, VisionMLP
 from mmvmlp.backbones.hire_mlp import HireMLP, HireMLPArchitecture
+from mmvmlp.backbones.mlp_mixer import MLPMixer, MLPMixerArchitecture
+from mmvmlp.backbones.resmlp import ResMLP, ResMLPArchitecture
+from mmvmlp.backbones.s2_mlp import S2MLP, S2MLPArchitecture
 from mmvmlp.backbones.smlpnet import SMLPNet, SMLPNetArchitecture
 
 __all__ = [
     'FeatureInfo',
     'HireMLP',
     'HireMLPArchitecture',
+    'MLPMixer',
+    'MLPMixerArchitecture',
+    'ResMLP',
+    'ResMLPArchitecture',
+    'S2MLP',
+    'S2MLPArchitecture',
     'SMLPNet',
     'SMLPNetArchitecture',
     'VisionMLP',

@@ -62,7 +62,8 @@ class VisionMLP(BaseModule):
         out_indices: The levels 0-3 to emit, in that order; negative ones count from the end. A
             level behind the last one emitted is not built.
         out_norm: Whether each emitted level gets a norm of its own.
-        drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 at the first.
+        drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 at the first,
+            or is the same for all blocks, as the family was trained.
         norm_cfg: The norm layers; the family's own where it is not given.
         frozen_stages: -1 freezes nothing, 0 the stem, k the stem and the first k stages.
         norm_eval: Whether batch norms keep their running statistics in training.
@@ -93,8 +94,11 @@ class VisionMLP(BaseModule):
     official_formats: ClassVar[tuple[OfficialFormat, ...]] = ()
     """The foreign checkpoints that :func:`mmvmlp.load_checkpoint` understands for this family."""
 
-    default_norm_cfg: ClassVar[Mapping[str, Any]]
-    """The norm layers of the published networks."""
+    has_constant_drop_path: ClassVar[bool] = False
+    """Whether all blocks have the same drop path rate."""
+
+    has_final_norm: ClassVar[bool] = True
+    """Whether the published classifier normalises the last map before it takes the mean."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> 'VisionMLP':
         """Refuse unknown arguments with a message that lists the known ones."""
@@ -171,6 +175,11 @@ class VisionMLP(BaseModule):
         """Return channels and stride of all four levels."""
 
     @property
+    @abstractmethod
+    def default_norm_cfg(self) -> Mapping[str, Any]:
+        """The norm layers of the published network."""
+
+    @property
     def depths(self) -> tuple[int, int, int, int]:
         """Blocks of each of the four stages, also of those that are not built."""
         return cast(tuple[int, int, int, int], self.arch.depths)
@@ -227,9 +236,12 @@ class VisionMLP(BaseModule):
         return max(self.out_indices) + 1
 
     def drop_path_rates(self) -> list[list[float]]:
-        """Return the drop path rate of each block of each stage, linear over the whole depth."""
+        """Return the drop path rate of each block of each stage."""
+        first = self.drop_path_rate if self.has_constant_drop_path else 0.0
         blocks = sum(self.depths)
-        rates = iter(torch.linspace(0, self.drop_path_rate, blocks, dtype=torch.float64).tolist())
+        rates = iter(
+            torch.linspace(first, self.drop_path_rate, blocks, dtype=torch.float64).tolist()
+        )
         return [[next(rates) for _ in range(depth)] for depth in self.depths]
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -20,6 +20,11 @@ def transposed(tensor: torch.Tensor, shape: torch.Size) -> torch.Tensor:
     return tensor.flatten(1).t().reshape(shape)
 
 
+def channels_first(tensor: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    """Return the kernel of a convolution (height, width, in, out) as (out, in, height, width)."""
+    return tensor.permute(3, 2, 0, 1).reshape(shape)
+
+
 @dataclass(frozen=True)
 class OfficialFormat:
     """The key names of one published kind of checkpoint, and how they map to ours.

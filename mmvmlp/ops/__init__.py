@@ -1,22 +1,30 @@
 """Token and channel mixing, one idea a file."""
 
+from mmvmlp.ops.affine import Affine
 from mmvmlp.ops.axial import AxialMixing
 from mmvmlp.ops.channel_mlp import ChannelMLP
+from mmvmlp.ops.dense import DenseMixing
 from mmvmlp.ops.drop_path import DropPath
 from mmvmlp.ops.layer_norm import LayerNorm2d
+from mmvmlp.ops.layer_scale import LayerScale
 from mmvmlp.ops.norm import build_norm
 from mmvmlp.ops.patch_embedding import PatchEmbedding
 from mmvmlp.ops.region import RegionMixing
 from mmvmlp.ops.resample import RESOLUTIONS, Resolution
+from mmvmlp.ops.shift import spatial_shift
 
 __all__ = [
     'RESOLUTIONS',
+    'Affine',
     'AxialMixing',
     'ChannelMLP',
+    'DenseMixing',
     'DropPath',
     'LayerNorm2d',
+    'LayerScale',
     'PatchEmbedding',
     'RegionMixing',
     'Resolution',
     'build_norm',
+    'spatial_shift',
 ]

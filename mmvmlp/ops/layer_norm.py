@@ -3,7 +3,10 @@
 import torch
 from torch import nn
 
+from mmvmlp.registry import MODELS
 
+
+@MODELS.register_module('LN2d')
 class LayerNorm2d(nn.LayerNorm):
     """Normalises the channels of each position of an NCHW map.
 

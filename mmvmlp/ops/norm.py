@@ -12,8 +12,8 @@ def build_norm(norm_cfg: Mapping[str, Any], channels: int) -> nn.Module:
     """Build the norm layer a config names, for maps of a number of channels.
 
     Args:
-        norm_cfg: A type (``'BN'``, ``'SyncBN'``, or any norm that mmcv registers) with its
-            arguments, and optionally ``requires_grad``.
+        norm_cfg: A type (``'BN'``, ``'SyncBN'``, ``'LN2d'``, ``'Affine'``, or any norm that mmcv
+            registers) with its arguments, and optionally ``requires_grad``.
         channels: Channels of the map that is normalised.
 
     Raises:
@@ -25,8 +25,9 @@ def build_norm(norm_cfg: Mapping[str, Any], channels: int) -> nn.Module:
     layer = MODELS.get(type_name) if isinstance(type_name, str) else None
     if layer is None:
         raise ValueError(
-            f"norm_cfg={dict(norm_cfg)!r}: 'type' must name a registered norm layer, such as 'BN' "
-            "or 'SyncBN' (others, such as 'GN', are registered by importing mmcv.cnn)"
+            f"norm_cfg={dict(norm_cfg)!r}: 'type' must name a registered norm layer, such as 'BN', "
+            "'SyncBN', 'LN2d' or 'Affine' (others, such as 'GN', are registered by importing "
+            'mmcv.cnn)'
         )
     if type_name == 'GN':
         options['num_channels'] = channels

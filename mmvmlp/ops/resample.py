@@ -8,6 +8,7 @@ block-diagonal growth of MLP-Mixer (arXiv 2105.01601, appendix C).
 Maps are (N, H, W, C) here, dimension 1 is H and dimension 2 is W.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Literal, get_args
 
@@ -111,6 +112,38 @@ def window_matrix(matrix: torch.Tensor, length: int) -> torch.Tensor:
     same_window = tokens[:, None] // size == completed // size
     repeated = completed.clamp(max=length - 1)
     return matrix.new_zeros(length, length).index_add(1, repeated, blocks * same_window)
+
+
+def tokens_of_windows(x: torch.Tensor, side: int) -> torch.Tensor:
+    """Put the tokens of each square window into a dimension of their own.
+
+    Windows are completed as :func:`split_into_windows` does it. The tokens are taken by a
+    convolution, with products of zeros: for graphs that must hold for every size.
+
+    Args:
+        x: (N, C, H, W).
+        side: Tokens along a side of a window.
+
+    Returns:
+        (N * C, side * side, windows along H, windows along W).
+    """
+    for dim in (2, 3):
+        length = x.shape[dim]
+        completed = torch.arange(length + side - 1, device=x.device).clamp(max=length - 1)
+        x = x.index_select(dim, completed)
+    return functional.conv2d(x.flatten(0, 1).unsqueeze(1), _one_token_each(side, x), stride=side)
+
+
+def windows_of_tokens(tokens: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Undo :func:`tokens_of_windows` for a map (N, C, H, W)."""
+    side = math.isqrt(tokens.shape[1])
+    joined = functional.conv_transpose2d(tokens, _one_token_each(side, tokens), stride=side)
+    joined = joined.narrow(2, 0, like.shape[2]).narrow(3, 0, like.shape[3])
+    return joined.reshape(like.shape)
+
+
+def _one_token_each(side: int, like: torch.Tensor) -> torch.Tensor:
+    return torch.eye(side**2, device=like.device, dtype=like.dtype).reshape(-1, 1, side, side)
 
 
 def mix_at_native_size(

@@ -1,0 +1,166 @@
+"""MLP-Mixer: an MLP across all patches, then one across channels.
+
+Source: Tolstikhin et al., "MLP-Mixer: An all-MLP Architecture for Vision" (arXiv 2105.01601);
+official repository google-research/vision_transformer, file ``vit_jax/models_mixer.py``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from mmvmlp.backbones.official_format import (
+    OfficialFormat,
+    channels_first,
+    reshaped,
+    transposed,
+)
+from mmvmlp.backbones.single_stride import FixedSizeArchitecture, SingleStrideMLP
+from mmvmlp.ops import ChannelMLP, DenseMixing, DropPath, Resolution, build_norm
+from mmvmlp.registry import MODELS
+
+
+@dataclass(frozen=True)
+class MLPMixerArchitecture(FixedSizeArchitecture):
+    """What distinguishes one MLP-Mixer from another.
+
+    Attributes:
+        depth: Blocks.
+        channels: Channels of every map.
+        patch_size: Side of a patch in pixels, and the stride.
+        mlp_ratio: Hidden channels of the channel MLP over ``channels``.
+        image_size: Side in pixels of the square images that the token mixing is made for.
+        token_mlp_ratio: Hidden tokens of the token MLP over ``channels``.
+    """
+
+    token_mlp_ratio: float = 0.5
+
+
+class MLPMixerBlock(nn.Module):
+    """Token mixing in one residual, channel mixing in another.
+
+    Source: equation 1.
+
+    Args:
+        arch: The network's architecture.
+        drop_path_rate: Stochastic depth of both branches.
+        resolution: What is done with other numbers of tokens.
+        norm_cfg: The norms.
+    """
+
+    def __init__(
+        self,
+        arch: MLPMixerArchitecture,
+        drop_path_rate: float,
+        resolution: Resolution,
+        norm_cfg: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        hidden_tokens = int(arch.channels * arch.token_mlp_ratio)
+        self.norm1 = build_norm(norm_cfg, arch.channels)
+        self.token_mixing = DenseMixing(arch.tokens_per_side, resolution, hidden_tokens)
+        self.norm2 = build_norm(norm_cfg, arch.channels)
+        self.channel_mlp = ChannelMLP(arch.channels, arch.mlp_ratio)
+        self.drop_path = DropPath(drop_path_rate)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Mix tokens, then channels: (N, C, H, W) to (N, C, H, W)."""
+        x = x + self.drop_path(self.token_mixing(self.norm1(x)))
+        x = x + self.drop_path(self.channel_mlp(self.norm2(x)))
+        return x
+
+
+_POINTWISE = r'\.fc\d\.weight$'
+
+
+@MODELS.register_module()
+class MLPMixer(SingleStrideMLP):
+    """MLP-Mixer: every patch sees every other; other image sizes by an image-size policy.
+
+    Args:
+        arch: ``'s32'``, ``'s16'`` (by default), ``'b32'``, ``'b16'``, ``'l32'``, ``'l16'``,
+            ``'h14'``, or a mapping with the fields of :class:`MLPMixerArchitecture`.
+        **others: Those of :class:`~mmvmlp.VisionMLP`. ``norm_cfg`` is layer norm where it is not
+            given.
+
+    Raises:
+        TypeError: If an argument is unknown.
+        ValueError: If an argument has a value that is not accepted.
+
+    Example:
+        >>> backbone = MLPMixer("s16", out_indices=(3,))
+        >>> [tuple(level.shape) for level in backbone(torch.zeros(1, 3, 64, 100))]
+        [(1, 512, 4, 7)]
+    """
+
+    variants = {
+        's16': MLPMixerArchitecture(depth=8, channels=512),
+        's32': MLPMixerArchitecture(depth=8, channels=512, patch_size=32),
+        'b16': MLPMixerArchitecture(depth=12, channels=768),
+        'b32': MLPMixerArchitecture(depth=12, channels=768, patch_size=32),
+        'l16': MLPMixerArchitecture(depth=24, channels=1024),
+        'l32': MLPMixerArchitecture(depth=24, channels=1024, patch_size=32),
+        'h14': MLPMixerArchitecture(depth=32, channels=1280, patch_size=14),
+    }
+    name_prefix = 'mlp_mixer'
+    size_free = False
+    default_norm_cfg = {'type': 'LN2d', 'eps': 1e-6}
+    official_formats = (
+        OfficialFormat(
+            name="Google's MLP-Mixer (google-research/vision_transformer)",
+            signature='MixerBlock_0/token_mixing/Dense_0/kernel',
+            renamings=(
+                ('/', '.'),
+                (r'^stem\.', 'stem.conv.'),
+                (r'^pre_head_layer_norm\.', 'norm3.'),
+                (r'^head\.', 'head.fc.'),
+                (r'^MixerBlock_(\d+)\.', r'blocks.\1.'),
+                (r'\.LayerNorm_0\.', '.norm1.'),
+                (r'\.LayerNorm_1\.', '.norm2.'),
+                (r'\.channel_mixing\.', '.channel_mlp.'),
+                (r'\.Dense_0\.', '.fc1.'),
+                (r'\.Dense_1\.', '.fc2.'),
+                (r'\.(kernel|scale)$', '.weight'),
+            ),
+            classifier_keys=r'^(pre_head_layer_norm|head)/',
+            rearrangements=(
+                (r'^stem\.conv\.weight$', channels_first),
+                (_POINTWISE, transposed),
+                (r'^head\.fc\.weight$', transposed),
+            ),
+        ),
+        OfficialFormat(
+            name="timm's MLP-Mixer",
+            signature='blocks.0.mlp_tokens.fc1.weight',
+            renamings=(
+                (r'^stem\.proj\.', 'stem.conv.'),
+                (r'^norm\.', 'norm3.'),
+                (r'^head\.', 'head.fc.'),
+                (r'\.mlp_tokens\.', '.token_mixing.'),
+                (r'\.mlp_channels\.', '.channel_mlp.'),
+            ),
+            classifier_keys=r'^(norm|head)\.',
+            rearrangements=((_POINTWISE, reshaped),),
+        ),
+        OfficialFormat(
+            name="mmpretrain's MlpMixer",
+            signature='layers.0.token_mix.layers.0.0.weight',
+            renamings=(
+                (r'^patch_embed\.projection\.', 'stem.conv.'),
+                (r'^ln1\.', 'norm3.'),
+                (r'^layers\.(\d+)\.', r'blocks.\1.'),
+                (r'\.ln(\d)\.', r'.norm\1.'),
+                (r'\.token_mix\.', '.token_mixing.'),
+                (r'\.channel_mix\.', '.channel_mlp.'),
+                (r'\.layers\.0\.0\.', '.fc1.'),
+                (r'\.layers\.1\.', '.fc2.'),
+            ),
+            classifier_keys=r'^((backbone\.)?ln1|head)\.',
+            rearrangements=((_POINTWISE, reshaped),),
+        ),
+    )
+
+    def build_block(self, drop_path_rate: float) -> nn.Module:
+        return MLPMixerBlock(self.arch, drop_path_rate, self.resolution, self.norm_cfg)

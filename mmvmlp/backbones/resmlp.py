@@ -1,0 +1,145 @@
+"""ResMLP: one linear layer across all patches, and channel MLPs, without normalisation.
+
+Source: Touvron et al., "ResMLP: Feedforward networks for image classification with data-efficient
+training" (arXiv 2105.03404); official repository facebookresearch/deit, file
+``resmlp_models.py``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from mmvmlp.backbones.official_format import OfficialFormat, reshaped
+from mmvmlp.backbones.single_stride import FixedSizeArchitecture, SingleStrideMLP
+from mmvmlp.ops import ChannelMLP, DenseMixing, DropPath, LayerScale, Resolution, build_norm
+from mmvmlp.registry import MODELS
+
+
+@dataclass(frozen=True)
+class ResMLPArchitecture(FixedSizeArchitecture):
+    """What distinguishes one ResMLP from another.
+
+    Attributes:
+        depth: Blocks.
+        channels: Channels of every map.
+        patch_size: Side of a patch in pixels, and the stride.
+        mlp_ratio: Hidden channels of the channel MLP over ``channels``.
+        image_size: Side in pixels of the square images that the token mixing is made for.
+        layer_scale: LayerScale of both branches before training.
+    """
+
+    layer_scale: float = 0.1
+
+
+class ResMLPBlock(nn.Module):
+    """A linear layer across patches in one residual, channel mixing in another.
+
+    Source: equations 2 and 3; official class ``layers_scale_mlp_blocks``.
+
+    Args:
+        arch: The network's architecture.
+        drop_path_rate: Stochastic depth of both branches.
+        resolution: What is done with other numbers of tokens.
+        norm_cfg: The affine layers.
+    """
+
+    def __init__(
+        self,
+        arch: ResMLPArchitecture,
+        drop_path_rate: float,
+        resolution: Resolution,
+        norm_cfg: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        self.norm1 = build_norm(norm_cfg, arch.channels)
+        self.token_mixing = DenseMixing(arch.tokens_per_side, resolution)
+        self.scale1 = LayerScale(arch.channels, arch.layer_scale)
+        self.norm2 = build_norm(norm_cfg, arch.channels)
+        self.channel_mlp = ChannelMLP(arch.channels, arch.mlp_ratio)
+        self.scale2 = LayerScale(arch.channels, arch.layer_scale)
+        self.drop_path = DropPath(drop_path_rate)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Mix tokens, then channels: (N, C, H, W) to (N, C, H, W)."""
+        x = x + self.drop_path(self.scale1(self.token_mixing(self.norm1(x))))
+        x = x + self.drop_path(self.scale2(self.channel_mlp(self.norm2(x))))
+        return x
+
+
+@MODELS.register_module()
+class ResMLP(SingleStrideMLP):
+    """ResMLP: every patch sees every other; other image sizes by an image-size policy.
+
+    Args:
+        arch: ``'s12'`` (by default), ``'s24'``, ``'s36'``, ``'b24'`` with patches of 16 pixels,
+            ``'s12_p8'``, ``'b24_p8'`` with patches of 8, or a mapping with the fields of
+            :class:`ResMLPArchitecture`. The checkpoints published as B24 are ``'b24_p8'``.
+        **others: Those of :class:`~mmvmlp.VisionMLP`. ``norm_cfg`` is affine where it is not
+            given; the drop path rate is the same for all blocks, as in the official code.
+
+    Raises:
+        TypeError: If an argument is unknown.
+        ValueError: If an argument has a value that is not accepted.
+
+    Example:
+        >>> backbone = ResMLP("s12", out_indices=(1, 3))
+        >>> [tuple(level.shape) for level in backbone(torch.zeros(1, 3, 64, 100))]
+        [(1, 384, 4, 7), (1, 384, 4, 7)]
+    """
+
+    variants = {
+        's12': ResMLPArchitecture(depth=12, channels=384),
+        's24': ResMLPArchitecture(depth=24, channels=384, layer_scale=1e-5),
+        's36': ResMLPArchitecture(depth=36, channels=384, layer_scale=1e-6),
+        'b24': ResMLPArchitecture(depth=24, channels=768, layer_scale=1e-6),
+        's12_p8': ResMLPArchitecture(depth=12, channels=384, patch_size=8),
+        'b24_p8': ResMLPArchitecture(depth=24, channels=768, patch_size=8, layer_scale=1e-6),
+    }
+    name_prefix = 'resmlp'
+    size_free = False
+    has_constant_drop_path = True
+    default_norm_cfg = {'type': 'Affine'}
+    official_formats = (
+        OfficialFormat(
+            name='official ResMLP (facebookresearch/deit)',
+            signature='blocks.0.gamma_1',
+            renamings=(
+                (r'^patch_embed\.proj\.', 'stem.conv.'),
+                (r'^norm\.', 'norm3.'),
+                (r'^head\.', 'head.fc.'),
+                (r'\.gamma_(\d)$', r'.scale\1.weight'),
+                (r'\.alpha$', '.weight'),
+                (r'\.beta$', '.bias'),
+                (r'\.attn\.', '.token_mixing.fc1.'),
+                (r'\.mlp\.', '.channel_mlp.'),
+            ),
+            classifier_keys=r'^(norm|head)\.',
+            rearrangements=((r'\.channel_mlp\.fc\d\.weight$', reshaped),),
+        ),
+        OfficialFormat(
+            name="timm's ResMLP",
+            signature='blocks.0.linear_tokens.weight',
+            renamings=(
+                (r'^stem\.proj\.', 'stem.conv.'),
+                (r'^norm\.', 'norm3.'),
+                (r'^head\.', 'head.fc.'),
+                (r'\.ls(\d)$', r'.scale\1.weight'),
+                (r'\.alpha$', '.weight'),
+                (r'\.beta$', '.bias'),
+                (r'\.linear_tokens\.', '.token_mixing.fc1.'),
+                (r'\.mlp_channels\.', '.channel_mlp.'),
+            ),
+            classifier_keys=r'^(norm|head)\.',
+            rearrangements=(
+                (r'\.channel_mlp\.fc\d\.weight$', reshaped),
+                # timm keeps the affine layers' vectors as (1, 1, C).
+                (r'norm\d\.(weight|bias)$', reshaped),
+            ),
+        ),
+    )
+
+    def build_block(self, drop_path_rate: float) -> nn.Module:
+        return ResMLPBlock(self.arch, drop_path_rate, self.resolution, self.norm_cfg)

@@ -1,0 +1,115 @@
+"""S²-MLP: channel MLPs with a spatial shift between their layers, so that any size is its own.
+
+Source: Yu et al., "S²-MLP: Spatial-Shift MLP Architecture for Vision" (arXiv 2106.07477). There
+is no official code. The parameters of the paper's formulas (section 3.4) leave the norms out;
+with them the classifiers have 72.24 (wide) and 53.92 million (deep), not the 71 and 51 printed
+(51 is 53.48 / 1.048576: millions counted as 2^20, and without classifier and norms).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from mmvmlp.backbones.single_stride import SingleStrideArchitecture, SingleStrideMLP
+from mmvmlp.ops import ChannelMLP, DropPath, PatchEmbedding, build_norm, spatial_shift
+from mmvmlp.registry import MODELS
+
+
+@dataclass(frozen=True)
+class S2MLPArchitecture(SingleStrideArchitecture):
+    """What distinguishes one S²-MLP from another.
+
+    Attributes:
+        depth: Blocks.
+        channels: Channels of every map, a multiple of 4.
+        patch_size: Side of a patch in pixels, and the stride.
+        mlp_ratio: Hidden channels of the channel MLP over ``channels``.
+        affine: Whether ResMLP's affine layers stand in the place of the layer norms.
+    """
+
+    affine: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse values no network can be built from."""
+        super().__post_init__()
+        if self.channels % 4:
+            raise ValueError(f'arch field channels={self.channels!r}: a multiple of 4 is accepted')
+
+
+class S2MLPBlock(nn.Module):
+    """Spatial-shift mixing in one residual, channel mixing in another.
+
+    Source: section 3.2, figure 2; the shift is algorithm 1.
+
+    Args:
+        arch: The network's architecture.
+        drop_path_rate: Stochastic depth of both branches.
+        norm_cfg: The norms.
+    """
+
+    def __init__(
+        self, arch: S2MLPArchitecture, drop_path_rate: float, norm_cfg: Mapping[str, Any]
+    ) -> None:
+        super().__init__()
+        self.norm1 = build_norm(norm_cfg, arch.channels)
+        self.fc1 = nn.Conv2d(arch.channels, arch.channels, 1)
+        self.activation = nn.GELU()
+        self.fc2 = nn.Conv2d(arch.channels, arch.channels, 1)
+        self.norm2 = build_norm(norm_cfg, arch.channels)
+        self.channel_mlp = ChannelMLP(arch.channels, arch.mlp_ratio)
+        self.drop_path = DropPath(drop_path_rate)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Mix neighbouring tokens, then channels: (N, C, H, W) to (N, C, H, W)."""
+        mixed = self.fc2(spatial_shift(self.activation(self.fc1(self.norm1(x)))))
+        x = x + self.drop_path(mixed)
+        x = x + self.drop_path(self.channel_mlp(self.norm2(x)))
+        return x
+
+
+@MODELS.register_module()
+class S2MLP(SingleStrideMLP):
+    """S²-MLP: tokens are mixed with their neighbours alone, so that it takes any image size.
+
+    Args:
+        arch: ``'wide'`` (by default), ``'deep'``, or a mapping with the fields of
+            :class:`S2MLPArchitecture`.
+        **others: Those of :class:`~mmvmlp.VisionMLP`. ``norm_cfg`` is layer norm where it is not
+            given, and affine for ``'deep'``.
+
+    Raises:
+        TypeError: If an argument is unknown.
+        ValueError: If an argument has a value that is not accepted.
+
+    Example:
+        >>> backbone = S2MLP("deep", out_indices=(3,))
+        >>> [tuple(level.shape) for level in backbone(torch.zeros(1, 3, 64, 100))]
+        [(1, 384, 4, 7)]
+    """
+
+    variants = {
+        'wide': S2MLPArchitecture(depth=12, channels=768),
+        'deep': S2MLPArchitecture(depth=36, channels=384, affine=True),
+    }
+    name_prefix = 's2_mlp'
+    size_free = True
+    has_final_norm = False
+
+    @property
+    def default_norm_cfg(self) -> Mapping[str, Any]:
+        """The norm layers of the published network: layer norm, or affine."""
+        return {'type': 'Affine'} if self.arch.affine else {'type': 'LN2d'}
+
+    def build_stem(self) -> nn.Module:
+        return PatchEmbedding(
+            self.in_channels,
+            self.arch.channels,
+            self.arch.patch_size,
+            norm_cfg=self.norm_cfg,
+        )
+
+    def build_block(self, drop_path_rate: float) -> nn.Module:
+        return S2MLPBlock(self.arch, drop_path_rate, self.norm_cfg)

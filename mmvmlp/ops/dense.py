@@ -1,0 +1,57 @@
+"""Dense token mixing: all tokens of a map with all others, channel by channel.
+
+Source: ResMLP (arXiv 2105.03404), equation 2, one linear layer; MLP-Mixer (arXiv 2105.01601),
+equation 1, two with a GELU between them.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from mmvmlp.ops.resample import (
+    Resolution,
+    mix_at_native_size,
+    product_along,
+    tokens_of_windows,
+    windows_of_tokens,
+)
+
+
+class DenseMixing(nn.Module):
+    """Mixes all tokens of a map, in every channel alike.
+
+    Args:
+        side: Tokens in a row, and in a column, of the native size.
+        resolution: What is done with another number of tokens.
+        hidden_tokens: Outputs of the first of two layers; where it is not given there is one layer.
+    """
+
+    def __init__(self, side: int, resolution: Resolution, hidden_tokens: int | None = None) -> None:
+        super().__init__()
+        self.side = side
+        self.resolution: Resolution = resolution
+        tokens = side**2
+        self.fc1 = nn.Linear(tokens, hidden_tokens or tokens)
+        self.fc2 = None if hidden_tokens is None else nn.Linear(hidden_tokens, tokens)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Mix all tokens: (N, C, H, W) to (N, C, H, W)."""
+        if self.resolution == 'window' and torch.compiler.is_compiling():
+            return windows_of_tokens(self._mix_tokens(tokens_of_windows(x, self.side)), x)
+        native = {1: self.side, 2: self.side}
+        mixed = mix_at_native_size(x.permute(0, 2, 3, 1), native, self.resolution, self._mix_map)
+        return mixed.permute(0, 3, 1, 2)
+
+    def _mix_map(self, x: torch.Tensor) -> torch.Tensor:
+        return self._mix_tokens(x.flatten(1, 2).unsqueeze(2)).reshape(x.shape)
+
+    def _mix_tokens(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Mix along dimension 1 of four."""
+        mixed = product_along(tokens, 1, self.fc1.weight, self.fc1.bias)
+        if self.fc2 is None:
+            return mixed
+        return product_along(functional.gelu(mixed), 1, self.fc2.weight, self.fc2.bias)
+
+    def extra_repr(self) -> str:
+        """Return what ``print(module)`` shows in the brackets."""
+        return f'side={self.side}, resolution={self.resolution!r}'

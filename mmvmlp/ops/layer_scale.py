@@ -1,0 +1,29 @@
+"""LayerScale: a learned weight for each channel of a residual branch.
+
+Source: Touvron et al., "Going deeper with Image Transformers" (arXiv 2103.17239), section 2.
+"""
+
+import torch
+from torch import nn
+
+
+class LayerScale(nn.Module):
+    """Multiplies each channel of a branch by a weight of its own.
+
+    Args:
+        channels: Channels of the map.
+        initial_value: The weights before training.
+    """
+
+    def __init__(self, channels: int, initial_value: float) -> None:
+        super().__init__()
+        self.initial_value = initial_value
+        self.weight = nn.Parameter(torch.full((channels,), initial_value))
+
+    def forward(self, branch: torch.Tensor) -> torch.Tensor:
+        """Weight the channels: (N, C, H, W) to (N, C, H, W)."""
+        return branch * self.weight[:, None, None]
+
+    def extra_repr(self) -> str:
+        """Return what ``print(module)`` shows in the brackets."""
+        return f'channels={len(self.weight)}, initial_value={self.initial_value}'
