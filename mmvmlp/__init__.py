@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     )
     from mmvmlp.build import build_backbone, build_classifier, list_backbones
     from mmvmlp.checkpoint import CheckpointError, CheckpointReport, load_checkpoint
+    from mmvmlp.necks import SimplePyramid
 
 __version__ = '0.1.0'
 
@@ -27,6 +28,7 @@ __all__ = [
     'ResMLP',
     'S2MLP',
     'SMLPNet',
+    'SimplePyramid',
     'VisionMLP',
     '__version__',
     'build_backbone',
@@ -47,6 +49,7 @@ _MODULES = {
     ),
     'mmvmlp.build': ('build_backbone', 'build_classifier', 'list_backbones'),
     'mmvmlp.checkpoint': ('CheckpointError', 'CheckpointReport', 'load_checkpoint'),
+    'mmvmlp.necks': ('SimplePyramid',),
 }
 
 

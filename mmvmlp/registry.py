@@ -11,7 +11,12 @@ from mmengine.registry import WEIGHT_INITIALIZERS as ROOT_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
 from torch import nn
 
-MODELS = Registry('model', parent=ROOT_MODELS, scope='mmvmlp', locations=['mmvmlp.backbones'])
+MODELS = Registry(
+    'model',
+    parent=ROOT_MODELS,
+    scope='mmvmlp',
+    locations=['mmvmlp.backbones', 'mmvmlp.necks'],
+)
 WEIGHT_INITIALIZERS = Registry(
     'weight initializer',
     parent=ROOT_WEIGHT_INITIALIZERS,

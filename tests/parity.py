@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
+
+import mmvmlp
 
 FOLDER = Path(__file__).parent / 'data' / 'parity'
 TOLERANCE = 1e-9
@@ -71,6 +74,14 @@ class ParityCase:
         """Return the images it was computed for."""
         return images(2 if self.kind == 'logits' else 1, self.height, self.width, self.seed)
 
+    def output_of_block(self, backbone: mmvmlp.VisionMLP) -> torch.Tensor:
+        """Return the map of the block whose number, over all stages, is the case's level."""
+        block = [block for stage in backbone.stages for block in stage.blocks][self.level]
+        outputs: list[torch.Tensor] = []
+        with block.register_forward_hook(lambda *call: outputs.append(call[-1])):
+            backbone(self.images())
+        return outputs[0]
+
     def relative_error(self, output: torch.Tensor) -> float:
         """Return the relative L2 error of our output, whole, thinned here as the array is."""
         ours, expected = output.detach().numpy(), self.expected()
@@ -94,3 +105,24 @@ def parity_cases(model: str) -> list[ParityCase]:
             kind, *numbers = match.groups()
             cases.append(ParityCase(model, name, kind, *(int(number or 0) for number in numbers)))
     return cases
+
+
+@torch.no_grad()
+def assert_checkpoint_gives_its_networks_outputs(theirs: nn.Module, name: str) -> None:
+    """Load another library's classifier into ours, and compare the logits in float64.
+
+    Args:
+        theirs: The other classifier, on images of 224 pixels; its vectors are changed.
+        name: Our backbone's name.
+    """
+    theirs = theirs.double().eval()
+    for parameter in theirs.parameters():
+        # What starts as ones, zeros or next to nothing would hide a mistake.
+        if parameter.squeeze().ndim == 1:
+            parameter.uniform_(0.5, 1.5)
+    ours = mmvmlp.build_classifier(name, 1000).double().eval()
+    report = mmvmlp.load_checkpoint(ours, {'state_dict': theirs.state_dict()})
+    assert not (report.missing or report.unexpected or report.mismatched)
+    images = torch.randn(1, 3, 224, 224, dtype=torch.float64)
+    expected = theirs(images)
+    assert (ours(images) - expected).norm() / expected.norm() < TOLERANCE

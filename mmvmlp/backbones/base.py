@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import itertools
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -237,12 +238,15 @@ class VisionMLP(BaseModule):
 
     def drop_path_rates(self) -> list[list[float]]:
         """Return the drop path rate of each block of each stage."""
-        first = self.drop_path_rate if self.has_constant_drop_path else 0.0
-        blocks = sum(self.depths)
-        rates = iter(
-            torch.linspace(first, self.drop_path_rate, blocks, dtype=torch.float64).tolist()
-        )
-        return [[next(rates) for _ in range(depth)] for depth in self.depths]
+        last = max(1, sum(self.depths) - 1)
+        numbers = itertools.count()
+        return [
+            [
+                self.drop_path_rate * (1 if self.has_constant_drop_path else next(numbers) / last)
+                for _ in range(depth)
+            ]
+            for depth in self.depths
+        ]
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Compute the feature maps.

@@ -10,7 +10,7 @@ from mmvmlp.ops.layer_scale import LayerScale
 from mmvmlp.ops.norm import build_norm
 from mmvmlp.ops.patch_embedding import PatchEmbedding
 from mmvmlp.ops.region import RegionMixing
-from mmvmlp.ops.resample import RESOLUTIONS, Resolution
+from mmvmlp.ops.resample import RESOLUTIONS, Resolution, resampled
 from mmvmlp.ops.shift import spatial_shift
 
 __all__ = [
@@ -26,5 +26,6 @@ __all__ = [
     'RegionMixing',
     'Resolution',
     'build_norm',
+    'resampled',
     'spatial_shift',
 ]

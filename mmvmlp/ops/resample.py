@@ -10,6 +10,7 @@ Maps are (N, H, W, C) here, dimension 1 is H and dimension 2 is W.
 
 import math
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Literal, get_args
 
 import torch
@@ -45,23 +46,28 @@ def product_along(
     return products + (bias[:, None, None] if dim == 1 else bias[:, None]).to(products.dtype)
 
 
-def interpolation_matrix(size: int, new_size: int, like: torch.Tensor) -> torch.Tensor:
+def interpolation_matrix(
+    size: int, new_size: int, like: torch.Tensor, step: Fraction | None = None
+) -> torch.Tensor:
     """Return the matrix of linear interpolation with antialiasing, (new_size, size).
 
     Its rows sum to one: a constant stays what it is. From a size to itself it is the identity.
 
     Args:
         size: Tokens that come in.
-        new_size: Tokens that go out; both lines of tokens cover the same length.
+        new_size: Tokens that go out.
         like: A tensor that says where the matrix is needed; a half-precision one gets float32.
+        step: Length of a token that goes out, in tokens that come in; where it is not given, both
+            lines of tokens cover the same length.
     """
     dtype = torch.promote_types(like.dtype, torch.float32)
     tokens = torch.arange(size, device=like.device, dtype=dtype)
     new_tokens = torch.arange(new_size, device=like.device, dtype=dtype)
-    step = torch.ones((), device=like.device, dtype=dtype) * size / new_size
-    centres = (new_tokens + 0.5) * step - 0.5
+    one = torch.ones((), device=like.device, dtype=dtype)
+    length = one * size / new_size if step is None else one * float(step)
+    centres = (new_tokens + 0.5) * length - 0.5
     # Downwards the triangle is widened, so that every token counts and none aliases.
-    weights = (1 - (centres[:, None] - tokens).abs() / step.clamp(min=1)).clamp(min=0)
+    weights = (1 - (centres[:, None] - tokens).abs() / length.clamp(min=1)).clamp(min=0)
     matrix: torch.Tensor = weights / weights.sum(1, keepdim=True)
     return matrix
 
@@ -69,6 +75,20 @@ def interpolation_matrix(size: int, new_size: int, like: torch.Tensor) -> torch.
 def resized(x: torch.Tensor, dim: int, new_size: int) -> torch.Tensor:
     """Interpolate a map along H (dim 1) or along W (dim 2) to another number of tokens."""
     return product_along(x, dim, interpolation_matrix(x.shape[dim], new_size, x))
+
+
+def resampled(x: torch.Tensor, dim: int, step: Fraction) -> torch.Tensor:
+    """Interpolate a map along H (dim 1) or along W (dim 2) to tokens of another length.
+
+    Args:
+        x: (N, H, W, C).
+        dim: 1 or 2.
+        step: Length of a token that goes out, in tokens that come in. The first ones begin at the
+            same place; as many go out as cover what comes in.
+    """
+    size = x.shape[dim]
+    new_size = (size * step.denominator + step.numerator - 1) // step.numerator
+    return product_along(x, dim, interpolation_matrix(size, new_size, x, step))
 
 
 def split_into_windows(x: torch.Tensor, dim: int, size: int) -> torch.Tensor:

@@ -1,0 +1,163 @@
+"""A feature pyramid from a single map.
+
+Source: Li et al., "Exploring Plain Vision Transformer Backbones for Object Detection" (ViTDet,
+arXiv 2203.16527), section 3, "simple feature pyramid".
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+import torch
+from mmengine.model import BaseModule
+from torch import nn
+from torch.nn import functional
+
+from mmvmlp.backbones.base import FeatureInfo
+from mmvmlp.ops import build_norm, resampled
+from mmvmlp.registry import MODELS
+
+
+class Enlarge(nn.Sequential):
+    """Transposed convolutions that each double both sides and halve the channels.
+
+    Args:
+        channels: Channels of the map that comes in.
+        times: Number of doublings.
+        norm_cfg: The norm between two of them, before a GELU.
+    """
+
+    def __init__(self, channels: int, times: int, norm_cfg: Mapping[str, Any]) -> None:
+        super().__init__()
+        for doubling in range(times):
+            if doubling:
+                self.append(build_norm(norm_cfg, channels))
+                self.append(nn.GELU())
+            self.append(nn.ConvTranspose2d(channels, channels // 2, 2, stride=2))
+            channels //= 2
+
+
+class Reduce(nn.Module):
+    """Max pooling that halves both sides some times; squares that the border cuts count, too.
+
+    Args:
+        times: Number of halvings.
+    """
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.factor = 2**times
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Pool: (N, C, H, W) to (N, C, H / factor, W / factor), rounded up."""
+        padding = (0, self.factor - 1, 0, self.factor - 1)
+        return functional.max_pool2d(
+            functional.pad(x, padding, value=-math.inf), self.factor, self.factor
+        )
+
+
+class Resample(nn.Module):
+    """Linear interpolation, where doubling and halving do not lead to a stride.
+
+    Args:
+        step: The stride that goes out over the stride that comes in.
+    """
+
+    def __init__(self, step: Fraction) -> None:
+        super().__init__()
+        self.step = step
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Interpolate: (N, C, H, W) to (N, C, H / step, W / step), rounded up."""
+        x = x.permute(0, 2, 3, 1)
+        return resampled(resampled(x, 1, self.step), 2, self.step).permute(0, 3, 1, 2)
+
+
+@MODELS.register_module()
+class SimplePyramid(BaseModule):
+    """Makes maps of several strides from the one map of a single-stride backbone.
+
+    The map is enlarged by transposed convolutions, kept, or reduced by max pooling, as in ViTDet.
+    Where that does not lead to the stride, as with patches of 14 pixels, the result is
+    interpolated, so that a position on each map lies where anchors and RoIs look for it. ViTDet's
+    projections of each level are left to what comes behind: an FPN, or a segmentation head.
+
+    In a config: ``neck=[dict(type='mmvmlp.SimplePyramid', in_channels=384), dict(type='FPN',
+    in_channels=[96, 192, 384, 384], out_channels=256, num_outs=5)]``, with ``out_indices=(-1,)``
+    in the backbone.
+
+    Args:
+        in_channels: Channels of the backbone's map.
+        stride: Its stride, the patch size in pixels.
+        out_strides: The strides of the maps to make, from fine to coarse.
+        norm_cfg: The norm between two transposed convolutions.
+        init_cfg: How mmengine initialises the weights.
+
+    Attributes:
+        feature_info: Channels and stride of each map that is made.
+
+    Raises:
+        ValueError: If an argument has a value that is not accepted.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        stride: int = 16,
+        out_strides: Sequence[int] = (4, 8, 16, 32),
+        norm_cfg: Mapping[str, Any] | None = None,
+        init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        for name, value in (('in_channels', in_channels), ('stride', stride)):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f'{name}={value!r}: a positive integer is accepted')
+        strides = tuple(out_strides)
+        if (
+            not strides
+            or any(not isinstance(out, int) or out < 1 for out in strides)
+            or sorted(set(strides)) != list(strides)
+        ):
+            raise ValueError(
+                f'out_strides={out_strides!r}: positive integers from fine to coarse are accepted'
+            )
+        norm_cfg = {'type': 'LN2d'} if norm_cfg is None else norm_cfg
+        self.levels = nn.ModuleList()
+        feature_info = []
+        for out_stride in strides:
+            doublings = round(math.log2(stride / out_stride))
+            if in_channels % 2 ** max(0, doublings):
+                raise ValueError(
+                    f'in_channels={in_channels!r}: from stride {stride} to {out_stride} channels '
+                    f'are halved {doublings} times, a multiple of {2**doublings} is accepted'
+                )
+            level = nn.Sequential()
+            if doublings > 0:
+                level.append(Enlarge(in_channels, doublings, norm_cfg))
+            if doublings < 0:
+                level.append(Reduce(-doublings))
+            step = Fraction(out_stride, stride) * Fraction(2) ** doublings
+            if step != 1:
+                level.append(Resample(step))
+            self.levels.append(level)
+            feature_info.append(FeatureInfo(in_channels // 2 ** max(0, doublings), out_stride))
+        self.feature_info = tuple(feature_info)
+
+    def forward(self, maps: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """Make the pyramid.
+
+        Args:
+            maps: One map (N, in_channels, H, W), in a sequence, as backbones emit it.
+
+        Returns:
+            One map for each of ``out_strides``, as ``feature_info`` says, with NCHW memory.
+
+        Raises:
+            ValueError: If there are several maps.
+        """
+        if len(maps) != 1:
+            raise ValueError(
+                f'{len(maps)} maps: SimplePyramid takes one; give the backbone out_indices=(-1,)'
+            )
+        return tuple(level(maps[0]).contiguous() for level in self.levels)

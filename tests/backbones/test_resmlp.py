@@ -1,0 +1,110 @@
+"""ResMLP against the official network, timm's, its published sizes, and a literal transcription."""
+
+import pytest
+import timm
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from parity import (
+    TOLERANCE,
+    ParityCase,
+    assert_checkpoint_gives_its_networks_outputs,
+    official_state_dict,
+    parity_cases,
+)
+from reference import assert_equal_to_literal
+from reference import dense as reference
+
+import mmvmlp
+from mmvmlp.backbones.resmlp import ResMLP
+from mmvmlp.ops import DenseMixing
+
+SMALL_ARCH = {'depth': 4, 'channels': 8, 'patch_size': 4, 'image_size': 16}
+
+
+@pytest.fixture(scope='module')
+def models():
+    classifier = mmvmlp.build_classifier('resmlp_s12', 1000).double().eval()
+    backbone = mmvmlp.build_backbone('resmlp_s12').double().eval()
+    for model in (classifier, backbone):
+        report = mmvmlp.load_checkpoint(model, official_state_dict('resmlp_s12'))
+        assert not (report.missing or report.mismatched)
+    return classifier, backbone
+
+
+@pytest.mark.parametrize('case', parity_cases('resmlp_s12'), ids=lambda case: case.name)
+@torch.no_grad()
+def test_outputs_are_the_official_ones(case: ParityCase, models):
+    classifier, backbone = models
+    if case.kind == 'logits':
+        output = classifier(case.images())
+    else:
+        output = case.output_of_block(backbone)
+    assert case.relative_error(output) < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ('name', 'parameters'),
+    [
+        ('resmlp_s12', 15_350_872),
+        ('resmlp_s24', 30_020_680),
+        ('resmlp_s36', 44_690_488),
+        ('resmlp_b24', 115_736_776),
+        ('resmlp_s12_p8', 22_051_624),
+        ('resmlp_b24_p8', 129_138_280),
+    ],
+)
+def test_classifiers_have_the_published_size(name, parameters):
+    model = mmvmlp.build_classifier(name, 1000)
+    assert sum(parameter.numel() for parameter in model.parameters()) == parameters
+
+
+@pytest.mark.parametrize(
+    ('name', 'timm_name'),
+    [
+        ('resmlp_s12', 'resmlp_12_224'),
+        ('resmlp_s24', 'resmlp_24_224'),
+        ('resmlp_s36', 'resmlp_36_224'),
+        pytest.param('resmlp_b24_p8', 'resmlp_big_24_224', marks=pytest.mark.slow),
+    ],
+)
+def test_timms_checkpoints_give_timms_outputs(name, timm_name):
+    torch.manual_seed(0)
+    assert_checkpoint_gives_its_networks_outputs(timm.create_model(timm_name), name)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    height=st.integers(4, 60),
+    width=st.integers(4, 60),
+    resolution=st.sampled_from(['resize', 'window']),
+)
+@torch.no_grad()
+def test_any_size_gives_what_the_policy_means(height, width, resolution):
+    torch.manual_seed(height)
+    backbone = ResMLP({**SMALL_ARCH, 'layer_scale': 1.0}, resolution=resolution).double().eval()
+    image = torch.randn(1, 3, height, width, dtype=torch.float64)
+    assert_equal_to_literal(backbone, DenseMixing, reference.dense_mixing, image)
+
+
+@pytest.mark.parametrize('name', ResMLP.variants)
+def test_layer_scale_starts_at_the_official_value(name):
+    with torch.device('meta'):
+        backbone = mmvmlp.build_backbone(f'resmlp_{name}')
+    official = {'s12': 0.1, 's12_p8': 0.1, 's24': 1e-5, 's36': 1e-6, 'b24': 1e-6, 'b24_p8': 1e-6}
+    assert backbone.stages[3].blocks[0].scale2.initial_value == official[name]
+
+
+@pytest.mark.parametrize(
+    ('field', 'value'), [('depth', 3), ('channels', 0), ('image_size', 18), ('patch_size', 2.5)]
+)
+def test_architectures_that_cannot_be_built_are_refused(field, value):
+    with pytest.raises(ValueError, match=f'{field}={value}'):
+        ResMLP({**SMALL_ARCH, field: value})
+
+
+def test_checkpoint_of_another_patch_size_is_refused():
+    with pytest.raises(mmvmlp.CheckpointError, match='nothing was loaded'):
+        mmvmlp.load_checkpoint(
+            mmvmlp.build_backbone('resmlp_s12_p8'), official_state_dict('resmlp_s12')
+        )
