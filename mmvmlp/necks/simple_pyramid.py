@@ -47,14 +47,16 @@ class Reduce(nn.Module):
 
     def __init__(self, times: int) -> None:
         super().__init__()
-        self.factor = 2**times
+        self.times = times
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Pool: (N, C, H, W) to (N, C, H / factor, W / factor), rounded up."""
-        padding = (0, self.factor - 1, 0, self.factor - 1)
-        return functional.max_pool2d(
-            functional.pad(x, padding, value=-math.inf), self.factor, self.factor
-        )
+        """Pool: (N, C, H, W) to (N, C, H / 2^times, W / 2^times), rounded up."""
+        for _ in range(self.times):
+            # Not `max_pool2d`: an exported graph of it holds for even sides, or for odd ones.
+            x = functional.pad(x, (0, 1, 0, 1), value=-math.inf)
+            x = torch.maximum(x[:, :, :-1:2], x[:, :, 1::2])
+            x = torch.maximum(x[..., :-1:2], x[..., 1::2])
+        return x
 
 
 class Resample(nn.Module):
@@ -135,11 +137,11 @@ class SimplePyramid(BaseModule):
             level = nn.Sequential()
             if doublings > 0:
                 level.append(Enlarge(in_channels, doublings, norm_cfg))
-            if doublings < 0:
-                level.append(Reduce(-doublings))
             step = Fraction(out_stride, stride) * Fraction(2) ** doublings
             if step != 1:
                 level.append(Resample(step))
+            if doublings < 0:
+                level.append(Reduce(-doublings))
             self.levels.append(level)
             feature_info.append(FeatureInfo(in_channels // 2 ** max(0, doublings), out_stride))
         self.feature_info = tuple(feature_info)

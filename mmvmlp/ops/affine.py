@@ -24,7 +24,7 @@ class Affine(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Scale and move: (N, C, H, W) to (N, C, H, W)."""
-        return torch.addcmul(self.bias[:, None, None], self.weight[:, None, None], x)
+        return (x * self.weight[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
     def extra_repr(self) -> str:
         """Return what ``print(module)`` shows in the brackets."""

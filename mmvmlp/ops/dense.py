@@ -37,10 +37,14 @@ class DenseMixing(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mix all tokens: (N, C, H, W) to (N, C, H, W)."""
         if self.resolution == 'window' and torch.compiler.is_compiling():
-            return windows_of_tokens(self._mix_tokens(tokens_of_windows(x, self.side)), x)
-        native = {1: self.side, 2: self.side}
-        mixed = mix_at_native_size(x.permute(0, 2, 3, 1), native, self.resolution, self._mix_map)
-        return mixed.permute(0, 3, 1, 2)
+            mixed = windows_of_tokens(self._mix_tokens(tokens_of_windows(x, self.side)), x)
+        else:
+            native = {1: self.side, 2: self.side}
+            x = x.permute(0, 2, 3, 1)
+            mixed = mix_at_native_size(x, native, self.resolution, self._mix_map)
+            mixed = mixed.permute(0, 3, 1, 2)
+        # Compiled graphs mix in another layout.
+        return mixed.contiguous(memory_format=torch.channels_last)
 
     def _mix_map(self, x: torch.Tensor) -> torch.Tensor:
         return self._mix_tokens(x.flatten(1, 2).unsqueeze(2)).reshape(x.shape)

@@ -22,7 +22,7 @@ class LayerScale(nn.Module):
 
     def forward(self, branch: torch.Tensor) -> torch.Tensor:
         """Weight the channels: (N, C, H, W) to (N, C, H, W)."""
-        return branch * self.weight[:, None, None]
+        return (branch * self.weight[:, None, None]).to(branch.dtype)
 
     def extra_repr(self) -> str:
         """Return what ``print(module)`` shows in the brackets."""

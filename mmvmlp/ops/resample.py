@@ -158,8 +158,10 @@ def windows_of_tokens(tokens: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """Undo :func:`tokens_of_windows` for a map (N, C, H, W)."""
     side = math.isqrt(tokens.shape[1])
     joined = functional.conv_transpose2d(tokens, _one_token_each(side, tokens), stride=side)
-    joined = joined.narrow(2, 0, like.shape[2]).narrow(3, 0, like.shape[3])
-    return joined.reshape(like.shape)
+    for dim in (2, 3):
+        # Not `narrow`: its check of the bounds would tie a graph to a size.
+        joined = joined.index_select(dim, torch.arange(like.shape[dim], device=like.device))
+    return torch.unflatten(joined.squeeze(1), 0, like.shape[:2])
 
 
 def _one_token_each(side: int, like: torch.Tensor) -> torch.Tensor:

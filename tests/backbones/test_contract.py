@@ -342,9 +342,9 @@ def test_rois_are_cut_where_they_lie(family):
 
     backbone = small(family).eval()
     stride = backbone.feature_info[0].stride
-    level = backbone(torch.randn(1, 3, 8 * stride, 6 * stride))[0]
-    whole = torch.tensor([[0.0, 0.0, 0.0, 6.0 * stride, 8.0 * stride]])
-    cut = RoIAlign((8, 6), 1 / stride, sampling_ratio=1)(level, whole)
+    level = backbone(torch.randn(1, 3, 16 * stride, 12 * stride))[0]
+    whole = torch.tensor([[0.0, 0.0, 0.0, 12.0 * stride, 16.0 * stride]])
+    cut = RoIAlign((16, 12), 1 / stride, sampling_ratio=1)(level, whole)
     torch.testing.assert_close(cut, level)
 
 

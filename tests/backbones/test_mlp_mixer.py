@@ -77,8 +77,10 @@ def test_timms_checkpoints_give_timms_outputs(name, timm_name):
 
 
 def test_mmpretrains_checkpoints_give_its_outputs():
+    from mmengine.registry import init_default_scope
     from mmpretrain.models import ImageClassifier
 
+    init_default_scope('mmpretrain')
     torch.manual_seed(0)
     theirs = ImageClassifier(
         # Its own default epsilon, 1e-5, is not the official one.
