@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -42,6 +43,7 @@ def make_digit_scenes(
     *,
     digits_per_scene: tuple[int, int] = (3, 6),
     overwrite: bool = False,
+    renew: bool = False,
     progress: bool = True,
 ) -> Path:
     """Make the digit scenes, or find that they are already there.
@@ -59,6 +61,7 @@ def make_digit_scenes(
         categories: Category names of a COCO layout: 'digits', or 'coco80' for the eighty of COCO.
         digits_per_scene: Least and greatest number of digits in a scene; 'imagenet' has one.
         overwrite: Replace what this generator made there before, be it the same or not.
+        renew: Replace what another version of this generator made there for the same request.
         progress: Show a progress bar.
 
     Returns:
@@ -66,7 +69,7 @@ def make_digit_scenes(
 
     Raises:
         ValueError: If an argument has a value that is not accepted.
-        FileExistsError: If something else is at `out_dir`.
+        FileExistsError: If something else is at `out_dir`, with what can be done about it.
     """
     options = _checked_options(layout, train, val, size, seed, categories, digits_per_scene)
     folder = Path(out_dir).expanduser()
@@ -80,7 +83,7 @@ def make_digit_scenes(
         for leftover in (incomplete, replaced):
             if leftover.exists():
                 shutil.rmtree(leftover)
-        if _is_up_to_date(target, manifest_text, overwrite):
+        if _is_up_to_date(target, manifest_text, overwrite, renew):
             print(f'{folder} is up to date.')
             return folder
         incomplete.mkdir()
@@ -169,7 +172,7 @@ def _listed(values: tuple[str, ...]) -> str:
     return ', '.join(repr(value) for value in values)
 
 
-def _is_up_to_date(target: Path, manifest_text: str, overwrite: bool) -> bool:
+def _is_up_to_date(target: Path, manifest_text: str, overwrite: bool, renew: bool) -> bool:
     """Whether the very data set asked for is there.
 
     Raises:
@@ -181,7 +184,7 @@ def _is_up_to_date(target: Path, manifest_text: str, overwrite: bool) -> bool:
     if not manifest.is_file():
         raise FileExistsError(
             f'{target} exists and was not made by this generator: it is left as it is. '
-            'Name another folder.'
+            'Name another folder, or rename this one.'
         )
     if overwrite:
         return False
@@ -189,6 +192,12 @@ def _is_up_to_date(target: Path, manifest_text: str, overwrite: bool) -> bool:
     if present == manifest_text:
         return True
     there, asked = json.loads(present), json.loads(manifest_text)
+    if renew and {**there, 'version': GENERATOR_VERSION} == asked:
+        print(
+            f'{target} was made by version {there.get("version")} of the generator; '
+            f'version {GENERATOR_VERSION} makes it anew.'
+        )
+        return False
     differences = ', '.join(
         f'{name} {there.get(name)!r} instead of {value!r}'
         for name, value in asked.items()
@@ -196,8 +205,18 @@ def _is_up_to_date(target: Path, manifest_text: str, overwrite: bool) -> bool:
     )
     raise FileExistsError(
         f'{target} has digit scenes made with {differences}. '
-        'Name another folder, or ask to overwrite it.'
+        'To keep them, name another folder or rename this one. To replace them:\n'
+        f'  {_overwriting_command(target, asked)}'
     )
+
+
+def _overwriting_command(target: Path, asked: dict[str, Any]) -> str:
+    words = [sys.executable, 'tools/make_digits.py', str(target)]
+    for name, value in asked.items():
+        if name != 'version':
+            words.append('--' + name.replace('_', '-'))
+            words += map(str, value if isinstance(value, list) else [value])
+    return shlex.join([*words, '--overwrite'])
 
 
 @contextmanager

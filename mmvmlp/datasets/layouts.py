@@ -186,7 +186,7 @@ def _write_imagenet(
 
 def _write_jpeg(path: Path, scene: Scene) -> None:
     quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    _write_picture(path, np.ascontiguousarray(scene.image[..., ::-1]), quality)
+    _write_picture(path, cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR), quality)
 
 
 def _write_picture(path: Path, pixels: npt.NDArray[np.uint8], parameters: list[int]) -> None:

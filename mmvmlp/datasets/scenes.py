@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any
 
 import cv2
@@ -52,7 +53,7 @@ class Digit:
     mask: Mask
     scan: int
 
-    @property
+    @cached_property
     def box(self) -> tuple[int, int, int, int]:
         """Tight box of the mask in pixels: left, top, width, height."""
         left, top, width, height = cv2.boundingRect(self.mask.astype(np.uint8))
@@ -219,7 +220,7 @@ def _draw_glyph(
     level = float(rng.uniform(*STROKE_LEVEL))
     while True:
         alpha = _rasterise(
-            scans.images[chosen],
+            _landscape(split, chosen),
             pixels_per_cell=pixels_per_cell,
             stretch=stretch,
             degrees=degrees,
@@ -231,24 +232,35 @@ def _draw_glyph(
         pixels_per_cell *= 0.9
 
 
-def _rasterise(
-    scan: Plane, *, pixels_per_cell: float, stretch: float, degrees: float, level: float
-) -> Plane:
-    """Turn 8 by 8 coverages into a smooth opaque stroke of any size.
+# Kept, for the blurs take longer than the rest of a glyph: 66 MB once every scan was drawn.
+@cache
+def _landscape(split: Split, chosen: int) -> Plane:
+    """Interpolate the 8 by 8 coverages of a split's scan; its stroke is what rises above a level.
 
-    The coverage, interpolated, is a landscape; the stroke is what rises above `level`, and its
-    edge is softened over about two pixels whatever the size.
+    Callers share the result: it must not be written to.
     """
+    scan = load_digit_scans(split).images[chosen]
     padded = np.pad(scan / scan.max(), MARGIN)
     side = padded.shape[0] * CELL
     coarse = cv2.resize(padded, (side, side), interpolation=cv2.INTER_CUBIC)
     smooth = cv2.GaussianBlur(coarse, (0, 0), 0.25 * CELL)
     # The loop of a 6 or an 8 is a dent of one cell: without deepening it would be filled.
-    landscape = smooth + SHARPENING * (smooth - cv2.GaussianBlur(smooth, (0, 0), CELL))
+    landscape: Plane = smooth + SHARPENING * (smooth - cv2.GaussianBlur(smooth, (0, 0), CELL))
+    return landscape
+
+
+def _rasterise(
+    landscape: Plane, *, pixels_per_cell: float, stretch: float, degrees: float, level: float
+) -> Plane:
+    """Turn what rises above `level` into a smooth opaque stroke of any size.
+
+    Its edge is softened over about two pixels whatever the size.
+    """
+    side = landscape.shape[0]
     radians = np.deg2rad(degrees)
     turn = np.array([[np.cos(radians), -np.sin(radians)], [np.sin(radians), np.cos(radians)]])
     zoom = turn @ np.diag([stretch, 1.0]) * pixels_per_cell / CELL
-    reach = int(np.ceil(pixels_per_cell * padded.shape[0] * 1.5))
+    reach = int(np.ceil(pixels_per_cell * (side // CELL) * 1.5))
     centre = np.full(2, (reach - 1) / 2) - zoom @ np.full(2, (side - 1) / 2)
     warped = cv2.warpAffine(
         landscape, np.column_stack([zoom, centre]), (reach, reach), flags=cv2.INTER_LINEAR
@@ -265,14 +277,14 @@ def _cover(
     """Take the new glyph's pixels from the digits below; None where that would hide one."""
     height, width = glyph.alpha.shape
     box = (left, top, width, height)
+    if any(_box_iou(box, digit.box) > MAX_BOX_IOU for digit in digits):
+        return None
     rows, columns = slice(top, top + height), slice(left, left + width)
     covered = []
     for digit, full_area in zip(digits, full_areas, strict=True):
-        if _box_iou(box, digit.box) > MAX_BOX_IOU:
-            return None
         mask = digit.mask.copy()
         mask[rows, columns] &= ~glyph.mask
-        if mask.sum() < MIN_VISIBLE * full_area:
+        if np.count_nonzero(mask) < MIN_VISIBLE * full_area:
             return None
         covered.append(Digit(digit.label, mask, digit.scan))
     return covered
@@ -338,7 +350,8 @@ def _contrasting_colour(
         colour: Plane = np.array(rgb, dtype=np.float32) * 255
         brightness = colour @ _LUMA
         share = min(
-            float((np.abs(ground - brightness) >= MIN_LUMA_STEP).mean()) for ground in grounds
+            np.count_nonzero(np.abs(ground - brightness) >= MIN_LUMA_STEP) / ground.size
+            for ground in grounds
         )
         if share > best_share:
             best_share, best = share, colour

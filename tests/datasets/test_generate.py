@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -32,6 +34,13 @@ def make(folder: Path, **options: Any) -> Path:
     return make_digit_scenes(
         folder, **{'train': 4, 'val': 3, 'size': 64, 'progress': False, **options}
     )
+
+
+def age(folder: Path) -> None:
+    """Make it look as if an earlier version of the generator had made it."""
+    manifest = folder / 'digit_scenes.json'
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), 'version': 1}))
+    (folder / 'ATTRIBUTION.txt').write_text('old')
 
 
 def run_tool(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -71,6 +80,45 @@ def test_other_request_needs_overwrite(tmp_path: Path) -> None:
     make(folder, train=5, overwrite=True)
     assert len(list((folder / 'train2017').iterdir())) == 5
     assert [path.name for path in tmp_path.iterdir()] == ['digits']
+
+
+def test_other_version_is_kept_unless_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make(tmp_path / 'digits')
+    current = hashes(folder)
+    age(folder)
+    old = hashes(folder)
+    with pytest.raises(FileExistsError, match='version 1 instead of'):
+        make(folder)
+    assert hashes(folder) == old
+    make(folder, renew=True)
+    assert 'made by version 1' in capsys.readouterr().out
+    assert hashes(folder) == current
+    assert [path.name for path in tmp_path.iterdir()] == ['digits']
+    make(folder, renew=True)
+    assert 'up to date' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('aged', [False, True])
+def test_renewing_keeps_scenes_of_other_options(tmp_path: Path, aged: bool) -> None:
+    folder = make(tmp_path / 'digits')
+    if aged:
+        age(folder)
+    before = hashes(folder)
+    with pytest.raises(FileExistsError, match='train 4 instead of 5'):
+        make(folder, train=5, renew=True)
+    assert hashes(folder) == before
+
+
+def test_refusal_names_the_command_that_replaces(tmp_path: Path) -> None:
+    folder = make(tmp_path / 'my digits')
+    request = {'train': 2, 'size': (64, 80), 'seed': 5, 'digits_per_scene': (1, 2)}
+    with pytest.raises(FileExistsError) as refusal:
+        make(folder, **request)
+    command = shlex.split(str(refusal.value).splitlines()[-1])
+    subprocess.run(command, check=True, cwd=TOOL.parents[1], stderr=subprocess.DEVNULL)
+    assert hashes(folder) == hashes(make(tmp_path / 'asked', **request))
 
 
 def test_foreign_folder_is_never_replaced(tmp_path: Path) -> None:

@@ -2,10 +2,14 @@
 
 import importlib.util
 import json
+import shlex
+import subprocess
 from pathlib import Path
 
 import cv2
 import pytest
+
+from mmvmlp.datasets import make_digit_scenes
 
 CONFIG = """
 _base_ = '{base}'
@@ -38,6 +42,44 @@ def demo(tmp_path, monkeypatch):
     monkeypatch.setattr(module, 'DATA', data)
     monkeypatch.setattr(module, 'WORK_DIR', tmp_path / 'work')
     return module
+
+
+class ScenesAreThereError(Exception):
+    """The demo has its scenes and would train."""
+
+
+@pytest.fixture
+def demo_until_training(demo, monkeypatch):
+    def stop(*_):
+        raise ScenesAreThereError
+
+    monkeypatch.setattr(demo, 'run', stop)
+    return demo
+
+
+def test_scenes_of_an_earlier_version_are_made_anew(demo_until_training, capfd):
+    with pytest.raises(ScenesAreThereError):
+        demo_until_training.main()
+    manifest = demo_until_training.DATA / 'digit_scenes.json'
+    current = manifest.read_text()
+    manifest.write_text(json.dumps({**json.loads(current), 'version': 1}))
+    with pytest.raises(ScenesAreThereError):
+        demo_until_training.main()
+    assert 'made by version 1' in capfd.readouterr().out
+    assert manifest.read_text() == current
+
+
+def test_other_scenes_stay_until_the_user_replaces_them(demo_until_training, capfd):
+    data = demo_until_training.DATA
+    make_digit_scenes(data, train=2, val=2, seed=9, progress=False)
+    manifest = (data / 'digit_scenes.json').read_text()
+    with pytest.raises(SystemExit):
+        demo_until_training.main()
+    assert (data / 'digit_scenes.json').read_text() == manifest
+    subprocess.run(shlex.split(capfd.readouterr().err.splitlines()[-1]), check=True)
+    with pytest.raises(ScenesAreThereError):
+        demo_until_training.main()
+    assert 'up to date' in capfd.readouterr().out
 
 
 @pytest.mark.slow
