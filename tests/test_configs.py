@@ -9,7 +9,9 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmvmlp.backbones.base import registered_families
 from mmvmlp.engine.run_config import load_config
+from mmvmlp.ops import Affine, LayerNorm2d, LayerScale
 
 CONFIGS = sorted(Path(__file__).parents[1].joinpath('configs').glob('*.py'))
 
@@ -30,9 +32,14 @@ def test_names_can_be_imported(path):
 def test_neck_and_heads_fit_what_the_backbone_emits(path):
     config = load_config(path)
     model = build(config)
-    backbone = model.backbone
-    assert config.model.neck.in_channels == [info.channels for info in backbone.feature_info]
-    strides = [info.stride for info in backbone.feature_info]
+    levels, neck = model.backbone.feature_info, config.model.neck
+    if isinstance(neck, list):
+        (level,) = levels
+        assert (neck[0].in_channels, neck[0].stride) == (level.channels, level.stride)
+        levels, neck = model.neck[0].feature_info, neck[1]
+    assert neck.in_channels == [info.channels for info in levels]
+    strides = [info.stride for info in levels]
+    assert strides == [4, 8, 16, 32]
     generator = config.model.rpn_head.anchor_generator
     assert generator.strides[: len(strides)] == strides
     for extractor in ('bbox_roi_extractor', 'mask_roi_extractor'):
@@ -52,7 +59,7 @@ def test_norms_are_not_decayed_and_everything_else_is(path):
     norms = {
         id(parameter)
         for module in model.modules()
-        if isinstance(module, _BatchNorm)
+        if isinstance(module, (_BatchNorm, LayerNorm2d, Affine, LayerScale))
         for parameter in module.parameters()
     }
     for name, parameter in model.named_parameters():
@@ -70,9 +77,13 @@ def test_mask_rcnn_has_the_published_size(name, schedule, millions):
     assert round(sum(p.numel() for p in model.parameters()) / 1e6, 1) == millions
 
 
-@pytest.mark.parametrize('name', ['t', 's', 'b', 'l'])
-def test_coco_recipe_is_that_of_the_published_table(name):
-    config = load_config(f'configs/mask_rcnn_hire_mlp_{name}.py')
+@pytest.mark.parametrize(
+    'path',
+    [path for path in CONFIGS if not path.stem.endswith(('_3x', '_digits'))],
+    ids=lambda path: path.stem,
+)
+def test_coco_recipe_is_that_of_the_published_table(path):
+    config = load_config(path)
     optimizer = config.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('AdamW', 1e-4, 0.05)
     assert config.train_cfg.max_epochs == 12
@@ -87,7 +98,17 @@ def test_inherits_from_any_folder(path, tmp_path):
     child.write_text(f"_base_ = '{path}'\nmodel = dict(backbone=dict(frozen_stages=1))\n")
     config = load_config(child)
     assert config.model.backbone.frozen_stages == 1
-    assert config.model.backbone.type == 'mmvmlp.HireMLP'
+    assert config.model.backbone.type.startswith('mmvmlp.')
+
+
+def test_every_family_has_configs_for_coco_and_for_the_digits():
+    for kind in (True, False):
+        types = {
+            load_config(path).model.backbone.type
+            for path in CONFIGS
+            if path.stem.endswith('_digits') == kind
+        }
+        assert types == {f'mmvmlp.{family.__name__}' for family in registered_families()}
 
 
 def test_the_readmes_own_config_builds(tmp_path):

@@ -1,0 +1,11 @@
+backbone = dict(
+    _delete_=True,
+    type='mmvmlp.MLPMixer',
+    arch='b16',
+    out_indices=(-1,),
+    out_norm=True,
+    drop_path_rate=0.1,
+    init_cfg=None,
+)
+pyramid = dict(type='mmvmlp.SimplePyramid', in_channels=768, stride=16)
+channels = [192, 384, 768, 768]

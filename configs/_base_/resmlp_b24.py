@@ -1,0 +1,12 @@
+# Patches of 16 pixels. The published weights of this width are of arch='b24_p8', stride=8.
+backbone = dict(
+    _delete_=True,
+    type='mmvmlp.ResMLP',
+    arch='b24',
+    out_indices=(-1,),
+    out_norm=True,
+    drop_path_rate=0.05,
+    init_cfg=None,
+)
+pyramid = dict(type='mmvmlp.SimplePyramid', in_channels=768, stride=16)
+channels = [192, 384, 768, 768]
