@@ -3,6 +3,7 @@
 import inspect
 import itertools
 import math
+import random
 import subprocess
 import sys
 import textwrap
@@ -39,6 +40,20 @@ every_family_and_policy = pytest.mark.parametrize(
     ],
     ids=lambda value: getattr(value, '__name__', str(value)),
 )
+
+
+def with_policies(names):
+    """Return (name, policy) for all policies of registered backbones; None is of the size-free."""
+    family_of = {
+        f'{family.name_prefix}_{variant}': family
+        for family in FAMILIES
+        for variant in family.variants
+    }
+    return [
+        (name, resolution)
+        for name in names
+        for resolution in ([None] if family_of[name].size_free else ['resize', 'window'])
+    ]
 
 
 def small(family, **kwargs):
@@ -96,6 +111,43 @@ def test_forward_and_backward_at_any_size(family, resolution, data):
     for key, parameter in backbone.named_parameters():
         assert parameter.grad is not None, key
         assert parameter.grad.isfinite().all(), key
+
+
+def assert_runs_forward_and_backward(backbone, height, width):
+    """Run it in float32 and in bfloat16 autocast: maps, strides and gradients must be right."""
+    image = torch.randn(1, 3, height, width)
+    for autocast in (False, True):
+        backbone.zero_grad()
+        with torch.autocast('cpu', torch.bfloat16, enabled=autocast):
+            maps = backbone(image)
+        sum(level.float().square().mean() for level in maps).backward()
+        for level, info in zip(maps, backbone.feature_info, strict=True):
+            sides = (math.ceil(height / info.stride), math.ceil(width / info.stride))
+            assert level.shape == (1, info.channels, *sides)
+            assert level.isfinite().all()
+        for key, parameter in backbone.named_parameters():
+            assert parameter.grad is not None, key
+            assert parameter.grad.isfinite().all(), key
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(('name', 'resolution'), with_policies(BACKBONES))
+def test_registered_backbones_run_at_a_size_nobody_chose(name, resolution):
+    # Batch statistics of one image are undefined where a level is a single position.
+    backbone = mmvmlp.build_backbone(name, resolution=resolution, norm_eval=True)
+    chosen = random.Random(f'{name} {resolution}')
+    height, width = chosen.sample(range(backbone.minimum_size, 321), 2)
+    assert_runs_forward_and_backward(backbone, height | 1, width)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('name', 'resolution'),
+    with_policies(['hire_mlp_tiny', 'smlpnet_tiny', 's2_mlp_deep', 'resmlp_s12', 'mlp_mixer_s16']),
+)
+def test_runs_at_the_size_of_a_detectors_images(name, resolution):
+    backbone = mmvmlp.build_backbone(name, resolution=resolution)
+    assert_runs_forward_and_backward(backbone, 800, 1216)
 
 
 @every_family

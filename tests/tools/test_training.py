@@ -100,6 +100,31 @@ def test_the_coco_config_trains_is_killed_resumes_and_tests(tmp_path, coco_named
     )
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize('network', ['smlpnet_t', 's2_mlp_deep', 'resmlp_s12', 'mlp_mixer_s16'])
+def test_every_family_trains_at_several_scales_validates_and_resumes(
+    tmp_path, coco_named_folder, network
+):
+    command = [
+        *('tools/train.py', f'configs/mask_rcnn_{network}.py', '--work-dir', tmp_path),
+        *('--data-root', coco_named_folder, '--cfg-options', EVERY_SCORE),
+        *('train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False'),
+        *('val_dataloader.num_workers=0', 'val_dataloader.persistent_workers=False'),
+        # COCO's images are larger, and its scales with them.
+        'train_dataloader.dataset.pipeline.2.type=RandomResize',
+        'train_dataloader.dataset.pipeline.2.scale=[(444,128),(444,320)]',
+        *('val_dataloader.dataset.pipeline.1.scale=(333,200)', 'default_hooks.logger.interval=1'),
+    ]
+    trained = run(*command, 'train_cfg.max_epochs=1')
+    losses = re.findall(r'Epoch\(train\) .* loss: ([\d.]+|nan|inf)', trained)
+    assert len(losses) == 2
+    assert all(0 < float(loss) < 100 for loss in losses)
+    resumed = run(*command, 'train_cfg.max_epochs=2', '--resume')
+    assert 'resumed epoch: 1, iter: 2' in resumed
+    assert (tmp_path / 'epoch_2.pth').is_file()
+    assert 0 <= validation_metrics(tmp_path)['coco/bbox_mAP'] <= 1
+
+
 RANKS_CONFIG = """
 _base_ = '{base}'
 custom_imports = dict(imports=['save_parameters_of_each_rank'], allow_failed_imports=False)
