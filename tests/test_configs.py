@@ -122,6 +122,18 @@ def test_the_readmes_own_config_builds(tmp_path):
     assert len(model.extract_feat(torch.randn(1, 3, 64, 96))) == 5
 
 
+def test_the_readmes_pyramid_builds():
+    readme = Path('README.md').read_text()
+    program = readme.partition("```python\nbackbone = dict(type='mmvmlp.ResMLP'")[2]
+    settings = {}
+    exec("backbone = dict(type='mmvmlp.ResMLP'" + program.partition('```')[0], settings)
+    init_default_scope('mmdet')
+    maps = MODELS.build(settings['backbone'])(torch.randn(1, 3, 64, 96))
+    for neck in settings['neck']:
+        maps = MODELS.build(neck)(maps)
+    assert [level.shape[2:] for level in maps] == [(16, 24), (8, 12), (4, 6), (2, 3), (1, 2)]
+
+
 def test_the_readmes_python_runs(capsys):
     readme = Path('README.md').read_text()
     program = readme.partition('```python\nimport torch')[2].partition('```')[0]
