@@ -1,0 +1,165 @@
+"""How well detectors with fixed-size networks find digits at another size than they trained at.
+
+Each config is trained and tested by the commands in ``tools/``; what is changed for a test is the
+scale of its pictures and the backbone's image-size policy.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+from mmvmlp.analysis.resolution_records import Record, RecordFile
+from mmvmlp.analysis.resolution_study import POLICIES, SIZE_FREE
+from mmvmlp.analysis.whole_file import write_whole_file
+from mmvmlp.backbones.base import VisionMLP
+from mmvmlp.engine.run_config import load_config
+
+SIZES = (160, 224)
+CONFIGS = 'configs/mask_rcnn_*_digits.py'
+METRICS = ('bbox_mAP', 'segm_mAP')
+
+
+def detect(
+    checkout: Path,
+    out: Path,
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    sizes: Sequence[int] = SIZES,
+    config_options: Sequence[str] = (),
+    configs: str = CONFIGS,
+    report: Callable[[str], None] = print,
+) -> None:
+    """Train each detector once a seed, and test it at every size with every policy.
+
+    Args:
+        checkout: The folder that has ``tools/``; the commands run in it, and a relative path is
+            one from there.
+        out: The JSON file of the records. What is there is neither trained nor tested again; a
+            training that was finished is not repeated either. Logs and checkpoints go into a
+            folder beside it, named after it.
+        seeds: Of each training.
+        sizes: Sides of the test pictures in pixels, to which the scenes are resized.
+        config_options: ``KEY=VALUE`` for the ``--cfg-options`` of every training and test.
+        configs: A pattern in the checkout.
+        report: Called with a line after every test.
+
+    Raises:
+        FileNotFoundError: If no config matches.
+        RuntimeError: If a command fails.
+        ValueError: If an argument has a value that is not accepted, or `out` has records that
+            were measured otherwise.
+    """
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise ValueError(f'seeds {list(seeds)!r}: distinct whole numbers from 0 are accepted')
+    if not sizes or min(sizes) < 32:
+        raise ValueError(f'sizes {list(sizes)!r}: numbers from 32 are accepted')
+    files = sorted(checkout.glob(configs))
+    if not files:
+        raise FileNotFoundError(f'configs {configs!r}: there is no such file in {checkout}')
+    out = checkout / out
+    file = RecordFile(out, {'config_options': list(config_options)})
+    for seed in seeds:
+        for config_file in files:
+            detector = _Detector(checkout, config_file, seed, out.with_suffix(''), config_options)
+            for policy, size in detector.tests(sizes):
+                key = {'network': detector.network, 'seed': seed, 'policy': policy, 'size': size}
+                if file.has(config=config_file.stem, **key):
+                    continue
+                record = {'config': config_file.stem, **key, **detector.measure(policy, size)}
+                file.add([record])
+                report(', '.join(f'{name} {value}' for name, value in record.items()))
+
+
+class _Detector:
+    """A config and a seed; trained when it is first tested."""
+
+    def __init__(
+        self,
+        checkout: Path,
+        config_file: Path,
+        seed: int,
+        folder: Path,
+        config_options: Sequence[str],
+    ) -> None:
+        self.checkout = checkout
+        self.config_file = config_file
+        self.seed = seed
+        self.folder = folder / f'{config_file.stem}_seed{seed}'
+        self.config_options = config_options
+        self.config = load_config(config_file)
+        self.model = _build(self.config)
+        self.network = type(self.model.backbone).__name__
+
+    def tests(self, sizes: Sequence[int]) -> list[tuple[str, int]]:
+        """Return the policies and sizes that go together."""
+        backbone: VisionMLP = self.model.backbone
+        if backbone.size_free:
+            return [(SIZE_FREE, size) for size in sizes]
+        native = backbone.arch.image_size
+        return [
+            (policy, size)
+            for size in sizes
+            for policy in POLICIES
+            if policy != 'native' or size == native
+        ]
+
+    def measure(self, policy: str, size: int) -> Record:
+        """Test the trained detector, and return what a record has beyond its key."""
+        seconds = self._trained()
+        checkpoint = self.folder / Path((self.folder / 'last_checkpoint').read_text()).name
+        folder = self.folder / f'{policy}_{size}'
+        results = folder / 'metrics.json'
+        pipeline = self.config.test_dataloader.dataset.pipeline
+        resize = next(i for i, step in enumerate(pipeline) if step['type'] == 'Resize')
+        options = [f'test_dataloader.dataset.pipeline.{resize}.scale=({size},{size})']
+        if policy != SIZE_FREE:
+            options.append(f'model.backbone.resolution={policy}')
+        self._run('tools/test.py', checkpoint, '--out', results, folder=folder, options=options)
+        measured = json.loads(results.read_text())
+        return {
+            **{name: round(measured[f'coco/{name}'], 4) for name in METRICS},
+            'seconds_train': seconds,
+            'parameters': sum(p.numel() for p in self.model.parameters()),
+        }
+
+    def _trained(self) -> float:
+        """Train where that is not done, and return the seconds it took."""
+        finished = self.folder / 'seconds_train.json'
+        if not finished.exists():
+            start = time.monotonic()
+            self._run(
+                'tools/train.py', folder=self.folder, options=[f'randomness.seed={self.seed}']
+            )
+            seconds = round(time.monotonic() - start, 1)
+            write_whole_file(finished, f'{seconds}\n'.encode())
+        return float(finished.read_text())
+
+    def _run(self, tool: str, *arguments: str | Path, folder: Path, options: Sequence[str]) -> None:
+        """Run a command; what it prints goes into a file of its folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        log = folder / 'output.txt'
+        command = [tool, self.config_file, *arguments, '--work-dir', folder]
+        command += ['--cfg-options', *options, *self.config_options]
+        with log.open('wb') as stream:
+            status = subprocess.run(
+                [sys.executable, *map(str, command)],
+                cwd=self.checkout,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+            ).returncode
+        if status:
+            raise RuntimeError(f'{tool} failed on {self.config_file.name}: see {log}')
+
+
+def _build(config: Config) -> Any:
+    init_default_scope(config.default_scope)
+    return MODELS.build(config.model)
