@@ -38,8 +38,8 @@ def main() -> None:
 
     print(f'1/4  Digit scenes in {DATA} (about 20 s, once)', flush=True)
     with one_clear_error():
-        # Scenes with these options are the demo's own; any others may be somebody's work.
-        make_digit_scenes(DATA, layout='coco', train=1300, val=100, renew=True)
+        # Scenes with the usual options can be made again; any others may be somebody's work.
+        make_digit_scenes(DATA, renew=True)
 
     print('\n2/4  Training Mask R-CNN with Hire-MLP-Tiny (the log counts down)', flush=True)
     seconds_train = run('tools/train.py', CONFIG, '--work-dir', WORK_DIR)

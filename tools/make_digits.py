@@ -25,7 +25,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         'a folder a class, one digit a picture (default: coco)',
     )
     parser.add_argument(
-        '--train', type=int, default=1000, metavar='N', help='training pictures (default: 1000)'
+        '--train', type=int, default=1300, metavar='N', help='training pictures (default: 1300)'
     )
     parser.add_argument(
         '--val', type=int, default=100, metavar='N', help='validation pictures (default: 100)'

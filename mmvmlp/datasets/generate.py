@@ -35,7 +35,7 @@ MOST_DIGITS = 12
 def make_digit_scenes(
     out_dir: str | Path,
     layout: str = 'coco',
-    train: int = 1000,
+    train: int = 1300,
     val: int = 100,
     size: int | tuple[int, int] | None = None,
     seed: int = 0,
