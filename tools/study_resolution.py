@@ -93,6 +93,10 @@ def parse_arguments() -> argparse.Namespace:
         help='settings of all configs to override, in trainings and tests',
     )
 
+    added.add_argument(
+        '--jobs', type=int, default=1, metavar='N', help='detectors at a time, in processes'
+    )
+
     added = command('report', run_report, 'write the tables and plots from the records')
     added.add_argument(
         '--data', type=Path, default=ROOT / 'docs/data', metavar='DIR', help='folder of the records'
@@ -137,6 +141,7 @@ def run_detect(arguments: argparse.Namespace) -> None:
         seeds=arguments.seeds,
         sizes=arguments.sizes,
         config_options=arguments.cfg_options,
+        jobs=arguments.jobs,
     )
     print(f'The records are in {out}')
 

@@ -172,7 +172,10 @@ def sections(data: Path) -> dict[str, str]:
         ValueError: If a file there has no records of this study.
     """
     contents = dict.fromkeys(
-        ('networks', 'accuracy', 'drop', 'difference', 'detection_box', 'detection_mask'),
+        (
+            *('networks', 'accuracy', 'drop', 'difference'),
+            *('detectors', 'detection_box', 'detection_mask'),
+        ),
         NO_RECORDS,
     )
     classification, detection = (data / f'{name}.json' for name in (CLASSIFICATION, DETECTION))
@@ -193,6 +196,7 @@ def sections(data: Path) -> dict[str, str]:
         contents['difference'] = _table_of_differences(measurements)
     if detection.exists():
         records = read_records(detection)[1]
+        contents['detectors'] = _table_of_detectors(records)
         for name, measure in (('detection_box', 'bbox_mAP'), ('detection_mask', 'segm_mAP')):
             measurements = Measurements(records, measure)
             contents[name] = _table_by_size(measurements, measurements.spread)
@@ -247,6 +251,37 @@ def _table_of_networks(records: Sequence[Record], measurements: Measurements) ->
             ]
         )
     return _table(['network', '`arch`', 'parameters', 'seconds trained'], rows)
+
+
+def _table_of_detectors(records: Sequence[Record]) -> str:
+    rows = []
+    for network in TITLES:
+        of_network = [
+            record
+            for record in records
+            if record['network'] == network
+            and record['size'] == record['trained_at']
+            and record['policy'] in ('native', SIZE_FREE)
+        ]
+        if of_network:
+            rows.append(
+                [
+                    TITLES[network],
+                    f'`{of_network[0]["config"]}`',
+                    f'{of_network[0]["parameters"]:,}',
+                    str(len(of_network)),
+                    *(
+                        Spread.of(scale * record[measure] for record in of_network).text()
+                        for measure, scale in (
+                            ('seconds_train', 1 / 60),
+                            ('bbox_mAP', 100),
+                            ('segm_mAP', 100),
+                        )
+                    ),
+                ]
+            )
+    headings = ['network', 'config', 'parameters', 'seeds', 'minutes trained', 'box AP', 'mask AP']
+    return _table(headings, rows)
 
 
 def _table_of_differences(measurements: Measurements) -> str:

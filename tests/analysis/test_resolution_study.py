@@ -138,6 +138,7 @@ def record(network, seed, policy, size, value):
     return {
         **{'network': network, 'seed': seed, 'policy': policy, 'size': size, 'accuracy': value},
         **{'bbox_mAP': value, 'segm_mAP': value, 'seconds_train': 60.0, 'parameters': 1234567},
+        **{'config': 'some_config', 'trained_at': 64},
     }
 
 
@@ -172,6 +173,12 @@ def test_tables_have_mean_and_spread(folder):
     assert '| ResMLP | depth 6, ' in contents['networks']
     assert '| 1,234,567 | 60 |' in contents['networks']
     assert '75.0 (70.0 to 80.0)' in contents['detection_mask']
+    assert contents['detectors'].splitlines()[2:] == [
+        '| ResMLP | `some_config` | 1,234,567 | 2 | 1.0 (1.0 to 1.0) | 90.0 (90.0 to 90.0) | '
+        '90.0 (90.0 to 90.0) |',
+        '| S²-MLP | `some_config` | 1,234,567 | 2 | 1.0 (1.0 to 1.0) | 60.0 (60.0 to 60.0) | '
+        '60.0 (60.0 to 60.0) |',
+    ]
 
 
 def test_a_hand_edited_table_is_written_anew_and_prose_is_kept(folder):
@@ -201,7 +208,7 @@ def test_the_document_is_what_the_kept_records_give(tmp_path):
 def test_a_document_without_records_says_so(folder):
     (folder / 'resolution_detection.json').unlink()
     write_report(folder, folder / 'resolution.md', folder)
-    assert (folder / 'resolution.md').read_text().count(NO_RECORDS) == 2
+    assert (folder / 'resolution.md').read_text().count(NO_RECORDS) == 3
 
 
 def test_a_document_without_a_marker_is_named(folder):
@@ -229,6 +236,8 @@ def test_detection_without_configs_or_with_wrong_arguments(tmp_path):
         detect(tmp_path, tmp_path / 'out.json', seeds=(0, 0))
     with pytest.raises(ValueError, match='sizes'):
         detect(tmp_path, tmp_path / 'out.json', sizes=())
+    with pytest.raises(ValueError, match='jobs=0'):
+        detect(tmp_path, tmp_path / 'out.json', jobs=0)
 
 
 @pytest.mark.slow
@@ -247,9 +256,9 @@ def test_detection_trains_once_and_tests_each_size(tmp_path, digits_folder):
         )  # fmt: skip
         return read_records(tmp_path / 'out.json')[1]
 
-    trained = tmp_path / 'out' / 'mask_rcnn_hire_mlp_t_digits_seed3' / 'seconds_train.json'
+    trained = tmp_path / 'out' / 'mask_rcnn_hire_mlp_t_digits_seed3' / 'training.json'
     first = call((160,))
-    seconds = json.loads(trained.read_text())
+    seconds = json.loads(trained.read_text())['seconds']
     assert call((160, 224))[0] == first[0]
     assert len(lines) == 2
     records = read_records(tmp_path / 'out.json')[1]
