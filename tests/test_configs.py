@@ -1,5 +1,7 @@
 """Every config under ``configs/``: what it builds fits together."""
 
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,9 +20,19 @@ CONFIGS = sorted(Path(__file__).parents[1].joinpath('configs').glob('*.py'))
 every_config = pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 
 
-def build(config: Config):
+@cache
+def loaded(path: Path) -> Config:
+    """Load a config once for all tests, which only read it."""
+    return load_config(path)
+
+
+def build(config: Config, device='meta'):
+    """Build a config's model; on 'meta', without the time and the memory that weights take."""
     init_default_scope(config.default_scope)
-    return MODELS.build({**config.model, 'type': f'{config.default_scope}.{config.model.type}'})
+    model = deepcopy(config.model)
+    model.type = f'{config.default_scope}.{model.type}'
+    with torch.device(device):
+        return MODELS.build(model)
 
 
 @every_config
@@ -30,7 +42,7 @@ def test_names_can_be_imported(path):
 
 @every_config
 def test_neck_and_heads_fit_what_the_backbone_emits(path):
-    config = load_config(path)
+    config = loaded(path)
     model = build(config)
     levels, neck = model.backbone.feature_info, config.model.neck
     if isinstance(neck, list):
@@ -48,7 +60,7 @@ def test_neck_and_heads_fit_what_the_backbone_emits(path):
 
 @every_config
 def test_norms_are_not_decayed_and_everything_else_is(path):
-    config = load_config(path)
+    config = loaded(path)
     model = build(config)
     wrapper = build_optim_wrapper(model, config.optim_wrapper)
     decay = {
@@ -83,7 +95,7 @@ def test_mask_rcnn_has_the_published_size(name, schedule, millions):
     ids=lambda path: path.stem,
 )
 def test_coco_recipe_is_that_of_the_published_table(path):
-    config = load_config(path)
+    config = loaded(path)
     optimizer = config.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('AdamW', 1e-4, 0.05)
     assert config.train_cfg.max_epochs == 12
@@ -104,7 +116,7 @@ def test_inherits_from_any_folder(path, tmp_path):
 def test_every_family_has_configs_for_coco_and_for_the_digits():
     for kind in (True, False):
         types = {
-            load_config(path).model.backbone.type
+            loaded(path).model.backbone.type
             for path in CONFIGS
             if path.stem.endswith('_digits') == kind
         }
@@ -118,7 +130,7 @@ def test_the_readmes_own_config_builds(tmp_path):
     child.write_text("_base_ = 'mmdet::" + text)
     config = load_config(child)
     config.model.backbone.init_cfg = None
-    model = build(config).eval()
+    model = build(config, 'cpu').eval()
     assert len(model.extract_feat(torch.randn(1, 3, 64, 96))) == 5
 
 
