@@ -247,10 +247,11 @@ def _table_of_networks(records: Sequence[Record], measurements: Measurements) ->
                 TITLES[network],
                 arch,
                 f'{of_network[0]["parameters"]:,}',
+                str(len({record['seed'] for record in of_network})),
                 f'{Spread.of(record["seconds_train"] for record in of_network).mean:.0f}',
             ]
         )
-    return _table(['network', '`arch`', 'parameters', 'seconds trained'], rows)
+    return _table(['network', '`arch`', 'parameters', 'seeds', 'seconds trained'], rows)
 
 
 def _table_of_detectors(records: Sequence[Record]) -> str:
@@ -327,7 +328,7 @@ def plot_by_size(measurements: Measurements, label: str, native: int | None) -> 
         panel.set_xlabel('side of the picture (pixels)')
         panel.grid(alpha=0.25)
         panel.spines[['top', 'right']].set_visible(False)
-        panel.legend(frameon=False, loc='lower center')
+        panel.legend(frameon=False, loc='upper right', borderaxespad=0)
     axes[0].set_ylabel(label)
     axes[0].set_ylim(0, 100)
     return figure

@@ -171,7 +171,7 @@ def test_tables_have_mean_and_spread(folder):
     assert '| ResMLP | `window` |  | −35.0 (−40.0 to −30.0) |' in contents['drop']
     assert '| ResMLP | +20.0 (+20.0 to +20.0) | +20.0 (+20.0 to +20.0) |' in contents['difference']
     assert '| ResMLP | depth 6, ' in contents['networks']
-    assert '| 1,234,567 | 60 |' in contents['networks']
+    assert '| 1,234,567 | 2 | 60 |' in contents['networks']
     assert '75.0 (70.0 to 80.0)' in contents['detection_mask']
     assert contents['detectors'].splitlines()[2:] == [
         '| ResMLP | `some_config` | 1,234,567 | 2 | 1.0 (1.0 to 1.0) | 90.0 (90.0 to 90.0) | '
