@@ -8,14 +8,5 @@ model = dict(
         out_indices=(-1,),
         out_norm=True,
     ),
-    neck=[
-        dict(type='mmvmlp.SimplePyramid', in_channels=192, stride=8),
-        dict(
-            type='FPN',
-            in_channels=[96, 192, 192, 192],
-            out_channels={{_base_.width}},
-            num_outs=4,
-            norm_cfg={{_base_.norm_cfg}},
-        ),
-    ],
+    neck={{_base_.pyramid_neck}},
 )

@@ -9,6 +9,18 @@ width = 64
 # One sample a bin, and torchvision's operator: on a CPU its backward pass is the faster one.
 roi_layer = dict(sampling_ratio=1, use_torchvision=True)
 
+# What a network of one stride has for a neck; the small ones have 192 channels at stride 8.
+pyramid_neck = [
+    dict(type='mmvmlp.SimplePyramid', in_channels=192, stride=8),
+    dict(
+        type='FPN',
+        in_channels=[96, 192, 192, 192],
+        out_channels=width,
+        num_outs=4,
+        norm_cfg=norm_cfg,
+    ),
+]
+
 model = dict(
     neck=dict(out_channels=width, num_outs=4, norm_cfg=norm_cfg),
     rpn_head=dict(
