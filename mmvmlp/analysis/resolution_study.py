@@ -271,7 +271,7 @@ def _train(
         'aspect_ratio_range': (0.9, 1.1),
         'interpolation': 'area',
     }
-    # Trained weights make numbers so small that a CPU takes twice as long for a step.
+    # Trained weights make denormal gradients, with which a CPU computes slowly.
     torch.set_flush_denormal(True)
     name = f'{network}_seed{seed}'
     runner = Runner(
