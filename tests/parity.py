@@ -94,16 +94,18 @@ class ParityCase:
         return float(np.linalg.norm(ours - expected) / np.linalg.norm(expected))
 
 
-def parity_cases(model: str) -> list[ParityCase]:
-    """List the arrays there are for a model."""
+def parity_cases() -> list[ParityCase]:
+    """List the arrays there are, of all models."""
     pattern = re.compile(r'([a-z]+)(\d*)_(\d+)x(\d+)_seed(\d+)')
     cases = []
-    with np.load(FOLDER / f'{model}.npz') as arrays:
-        for name in arrays.files:
-            match = pattern.fullmatch(name)
-            assert match, name
-            kind, *numbers = match.groups()
-            cases.append(ParityCase(model, name, kind, *(int(number or 0) for number in numbers)))
+    for file in sorted(FOLDER.glob('*.npz')):
+        with np.load(file) as arrays:
+            for name in arrays.files:
+                match = pattern.fullmatch(name)
+                assert match, name
+                kind, *digits = match.groups()
+                numbers = (int(number or 0) for number in digits)
+                cases.append(ParityCase(file.stem, name, kind, *numbers))
     return cases
 
 

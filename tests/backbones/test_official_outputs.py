@@ -1,0 +1,42 @@
+"""Networks with official weights put out what the official networks put out, in float64."""
+
+import functools
+
+import pytest
+import torch
+from parity import TOLERANCE, ParityCase, official_state_dict, parity_cases
+
+import mmvmlp
+
+# As the official files have them; those of the others are flat.
+UNDER_MODEL = ('hire_mlp_tiny', 'smlpnet_tiny')
+
+
+@functools.lru_cache(maxsize=1)
+def loaded_network(model: str, kind: str) -> torch.nn.Module:
+    """Return our classifier or backbone with the official weights."""
+    normed = kind == 'normfeat'
+    if kind == 'logits':
+        network = mmvmlp.build_classifier(model, 1000)
+    else:
+        network = mmvmlp.build_backbone(model, out_norm=normed)
+    weights = official_state_dict(model, extra_norms=normed)
+    network = network.double().eval()
+    report = mmvmlp.load_checkpoint(
+        network, {'model': weights} if model in UNDER_MODEL else weights
+    )
+    assert not (report.missing or report.mismatched)
+    return network
+
+
+@pytest.mark.parametrize('case', parity_cases(), ids=lambda case: f'{case.model}-{case.name}')
+@torch.no_grad()
+def test_outputs_are_the_official_ones(case: ParityCase):
+    network = loaded_network(case.model, case.kind)
+    if case.kind == 'logits':
+        output = network(case.images())
+    elif case.kind == 'block':
+        output = case.output_of_block(network)
+    else:
+        output = network(case.images())[case.level]
+    assert case.relative_error(output) < TOLERANCE
