@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer, print_log
 from mmengine.model import update_init_info
+from safetensors.torch import load_file
 from torch import nn
 
 from mmvmlp.backbones.base import NUM_LEVELS, VisionMLP, registered_families
@@ -77,8 +78,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     are read: ``argparse.Namespace``, NumPy arrays, mmengine's log history.
 
     Args:
-        path: A file of PyTorch, or of NumPy (``.npz``, as Google publishes its weights); or an
-            http(s) address, which is downloaded to PyTorch's hub folder.
+        path: A file of PyTorch, of safetensors (``.safetensors``, as timm publishes its weights)
+            or of NumPy (``.npz``, as Google does); or an http(s) address, which is downloaded to
+            PyTorch's hub folder.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -92,6 +94,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             file = _downloaded(str(path)) if is_address else Path(path)
             if file.suffix == '.npz':
                 contents = _numpy_contents(file)
+            elif file.suffix == '.safetensors':
+                contents = load_file(file)
             else:
                 contents = torch.load(file, map_location='cpu', weights_only=True)
     except (URLError, TimeoutError) as error:

@@ -10,6 +10,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.registry import MODELS
 from parity import official_state_dict
+from safetensors.torch import save_file
 
 import mmvmlp
 from mmvmlp.checkpoint import check_trained_checkpoint, read_checkpoint
@@ -156,6 +157,16 @@ def test_files_with_the_records_of_training_scripts(tmp_path, official):
     report = mmvmlp.load_checkpoint(mmvmlp.build_backbone('hire_mlp_tiny'), file)
     assert not report.missing
     assert str(file) in str(report)
+
+
+def test_safetensors_files_are_read_and_refused_when_truncated(tmp_path, official):
+    file = tmp_path / 'model.safetensors'
+    save_file(official, file)
+    report = mmvmlp.load_checkpoint(mmvmlp.build_classifier('hire_mlp_tiny', 1000), file)
+    assert not (report.missing or report.unexpected or report.mismatched)
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(mmvmlp.CheckpointError, match=r"safetensors' cannot be read.*truncated"):
+        read_checkpoint(file)
 
 
 def test_files_that_would_run_code_are_refused(tmp_path):
