@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV_PYTHON := .venv/bin/python
 # A .venv made with another Python stays, unless PYTHON is asked for by name.
 SETUP_FLAGS := $(if $(filter file,$(origin PYTHON)),--any-python)
+# A process a core with one thread each; more than four would need more memory than a laptop has.
+PYTEST_FLAGS := --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo test lint check clean clean-env
@@ -28,7 +30,7 @@ lint: env  ## ruff and mypy --strict
 	$(VENV_PYTHON) -m mypy --strict
 
 test: lint  ## lint, then the whole test suite
-	$(VENV_PYTHON) -m pytest
+	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest $(PYTEST_FLAGS)
 
 check: env  ## versions, what works, and the command that mends what does not
 	$(VENV_PYTHON) -m mmvmlp.check
