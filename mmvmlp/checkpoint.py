@@ -23,7 +23,7 @@ from mmengine.model import update_init_info
 from safetensors.torch import load_file
 from torch import nn
 
-from mmvmlp.backbones.base import NUM_LEVELS, VisionMLP, registered_families
+from mmvmlp.backbones.base import NUM_LEVELS, VisionMLP, find_backbone, registered_families
 from mmvmlp.backbones.official_format import OfficialFormat
 from mmvmlp.registry import WEIGHT_INITIALIZERS
 
@@ -223,7 +223,7 @@ def load_checkpoint(
             not cover the backbone (heads and norms of emitted levels aside), or has blocks that
             the backbone does not have.
     """
-    backbone, prefix = _find_backbone(model)
+    backbone, prefix = find_backbone(model)
     origin = '' if isinstance(checkpoint, Mapping) else f' {str(checkpoint)!r}'
     contents = checkpoint if isinstance(checkpoint, Mapping) else read_checkpoint(checkpoint)
     tensors = extract_state_dict(contents)
@@ -247,18 +247,6 @@ def load_checkpoint(
     complete = not (report.missing or report.mismatched)
     print_log(str(report), logger='current', level=logging.INFO if complete else logging.WARNING)
     return report
-
-
-def _find_backbone(model: nn.Module) -> tuple[VisionMLP, str]:
-    if isinstance(model, VisionMLP):
-        return model, ''
-    backbone = getattr(model, 'backbone', None)
-    if isinstance(backbone, VisionMLP):
-        return backbone, 'backbone.'
-    raise TypeError(
-        f'model is a {type(model).__name__}: a VisionMLP, or a model whose `backbone` is one, is '
-        'accepted'
-    )
 
 
 def _recognise(

@@ -6,6 +6,7 @@ mmsegmentation and mmpretrain alike as soon as this package can be imported.
 
 from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.registry import MODELS as ROOT_MODELS
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as ROOT_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import TRANSFORMS as ROOT_TRANSFORMS
 from mmengine.registry import WEIGHT_INITIALIZERS as ROOT_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
@@ -24,6 +25,12 @@ WEIGHT_INITIALIZERS = Registry(
     locations=['mmvmlp.checkpoint'],
 )
 HOOKS = Registry('hook', parent=ROOT_HOOKS, scope='mmvmlp', locations=['mmvmlp.engine'])
+OPTIM_WRAPPER_CONSTRUCTORS = Registry(
+    'optimizer wrapper constructor',
+    parent=ROOT_OPTIM_WRAPPER_CONSTRUCTORS,
+    scope='mmvmlp',
+    locations=['mmvmlp.engine'],
+)
 TRANSFORMS = Registry(
     'transform',
     parent=ROOT_TRANSFORMS,

@@ -359,6 +359,26 @@ def registered_families() -> list[type[VisionMLP]]:
     ]
 
 
+def find_backbone(model: nn.Module) -> tuple[VisionMLP, str]:
+    """Return a model's backbone, and what precedes its parameters' names in the model.
+
+    Args:
+        model: A :class:`VisionMLP`, or a model whose ``backbone`` is one.
+
+    Raises:
+        TypeError: If it is neither.
+    """
+    if isinstance(model, VisionMLP):
+        return model, ''
+    backbone = getattr(model, 'backbone', None)
+    if isinstance(backbone, VisionMLP):
+        return backbone, 'backbone.'
+    raise TypeError(
+        f'model is a {type(model).__name__}: a VisionMLP, or a model whose `backbone` is one, is '
+        'accepted'
+    )
+
+
 def _recomputation_contexts(
     block: nn.Module,
 ) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:

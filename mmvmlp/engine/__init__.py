@@ -1,5 +1,6 @@
 """Training and testing: what the toolboxes' runner is given beyond a config."""
 
 from mmvmlp.engine.autocast_hook import AutocastHook
+from mmvmlp.engine.layer_decay import LayerDecayOptimWrapperConstructor
 
-__all__ = ['AutocastHook']
+__all__ = ['AutocastHook', 'LayerDecayOptimWrapperConstructor']
