@@ -2,11 +2,9 @@ _base_ = '_base_/mask_rcnn_digits.py'
 
 model = dict(
     backbone=dict(
-        _delete_=True,
         type='mmvmlp.S2MLP',
         arch=dict(depth=8, channels=192, patch_size=8),
         out_indices=(-1,),
-        out_norm=True,
     ),
     neck={{_base_.pyramid_neck}},
 )

@@ -2,11 +2,8 @@ _base_ = '_base_/mask_rcnn_digits.py'
 
 model = dict(
     backbone=dict(
-        _delete_=True,
         type='mmvmlp.SMLPNet',
         arch=dict(depths=(2, 2, 4, 2), channels=48, image_size=160),
-        out_norm=True,
-        norm_cfg=dict(type='BN'),
     ),
     neck=dict(in_channels=[48, 96, 192, 384]),
 )

@@ -17,6 +17,16 @@ from mmvmlp.ops import Affine, LayerNorm2d, LayerScale
 
 CONFIGS = sorted(Path(__file__).parents[1].joinpath('configs').glob('*.py'))
 
+MASK_RCNN_1X = [
+    path
+    for path in CONFIGS
+    if path.stem.startswith('mask_rcnn') and not path.stem.endswith(('_3x', '_digits'))
+]
+NETWORKS = [
+    *('hire_mlp_t', 'hire_mlp_s', 'hire_mlp_b', 'hire_mlp_l', 'smlpnet_t', 'smlpnet_s'),
+    *('smlpnet_b', 's2_mlp_wide', 's2_mlp_deep', 'resmlp_s12', 'resmlp_s24', 'mlp_mixer_b16'),
+]
+
 every_config = pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 
 
@@ -24,6 +34,12 @@ every_config = pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.st
 def loaded(path: Path) -> Config:
     """Load a config once for all tests, which only read it."""
     return load_config(path)
+
+
+@cache
+def built(path: Path):
+    """Build a config's model once for all tests, which only look at it."""
+    return build(loaded(path))
 
 
 def build(config: Config, device='meta'):
@@ -41,27 +57,45 @@ def test_names_can_be_imported(path):
 
 
 @every_config
-def test_neck_and_heads_fit_what_the_backbone_emits(path):
-    config = loaded(path)
-    model = build(config)
-    levels, neck = model.backbone.feature_info, config.model.neck
-    if isinstance(neck, list):
+def test_necks_and_heads_fit_what_the_backbone_emits(path):
+    config, model = loaded(path), built(path)
+    levels, necks = model.backbone.feature_info, config.model.get('neck') or []
+    necks = necks if isinstance(necks, list) else [necks]
+    if necks and necks[0].type == 'mmvmlp.SimplePyramid':
         (level,) = levels
-        assert (neck[0].in_channels, neck[0].stride) == (level.channels, level.stride)
-        levels, neck = model.neck[0].feature_info, neck[1]
-    assert neck.in_channels == [info.channels for info in levels]
-    strides = [info.stride for info in levels]
-    assert strides == [4, 8, 16, 32]
-    generator = config.model.rpn_head.anchor_generator
-    assert generator.strides[: len(strides)] == strides
-    for extractor in ('bbox_roi_extractor', 'mask_roi_extractor'):
-        assert config.model.roi_head[extractor].featmap_strides == strides
+        assert (necks[0].in_channels, necks[0].stride) == (level.channels, level.stride)
+        first = model.neck[0] if len(necks) > 1 else model.neck
+        levels, necks = first.feature_info, necks[1:]
+    channels, strides = (
+        [getattr(level, key) for level in levels] for key in ('channels', 'stride')
+    )
+    for fpn in necks:
+        if 'in_channels' in fpn:
+            assert fpn.in_channels == channels
+            assert fpn.get('start_level', 0) == 0
+    if config.default_scope == 'mmpretrain':
+        assert config.model.head.in_channels == channels[-1]
+    elif config.default_scope == 'mmseg':
+        assert strides == [4, 8, 16, 32]
+        heads = [config.model.decode_head, config.model.get('auxiliary_head')]
+        if necks:
+            assert heads == [heads[0], None]
+            assert heads[0].feature_strides == strides
+        else:
+            assert heads[0].in_channels == channels
+            assert heads[1].in_channels == channels[heads[1].in_index]
+    else:
+        head = config.model.get('rpn_head') or config.model.bbox_head
+        assert head.anchor_generator.strides[: len(strides)] == strides
+        for extractor in ('bbox_roi_extractor', 'mask_roi_extractor'):
+            if 'roi_head' in config.model:
+                assert strides == [4, 8, 16, 32]
+                assert config.model.roi_head[extractor].featmap_strides == strides
 
 
 @every_config
-def test_norms_are_not_decayed_and_everything_else_is(path):
-    config = loaded(path)
-    model = build(config)
+def test_norms_are_not_decayed_and_weights_are(path):
+    config, model = loaded(path), built(path)
     wrapper = build_optim_wrapper(model, config.optim_wrapper)
     decay = {
         id(parameter): group['weight_decay']
@@ -74,26 +108,36 @@ def test_norms_are_not_decayed_and_everything_else_is(path):
         if isinstance(module, (_BatchNorm, LayerNorm2d, Affine, LayerScale))
         for parameter in module.parameters()
     }
+    # The classification recipes exempt biases, too.
+    biases_decay = config.default_scope != 'mmpretrain'
     for name, parameter in model.named_parameters():
-        expected = 0 if id(parameter) in norms else config.optim_wrapper.optimizer.weight_decay
+        exempt = id(parameter) in norms or (name.endswith('.bias') and not biases_decay)
+        expected = 0 if exempt else config.optim_wrapper.optimizer.weight_decay
         assert decay[id(parameter)] == expected, name
 
 
-@pytest.mark.parametrize(
-    ('name', 'millions'),
-    [('t', 37.7), ('s', 52.8), ('b', 77.9), ('l', 115.2)],
-)
-@pytest.mark.parametrize('schedule', ['', '_3x'])
-def test_mask_rcnn_has_the_published_size(name, schedule, millions):
-    model = build(load_config(f'configs/mask_rcnn_hire_mlp_{name}{schedule}.py'))
-    assert round(sum(p.numel() for p in model.parameters()) / 1e6, 1) == millions
+def millions(path):
+    return round(sum(p.numel() for p in built(path).parameters()) / 1e6, 1)
 
 
 @pytest.mark.parametrize(
-    'path',
-    [path for path in CONFIGS if not path.stem.endswith(('_3x', '_digits'))],
-    ids=lambda path: path.stem,
+    ('method', 'sizes'),
+    [
+        ('mask_rcnn_{}', [37.7, 52.8, 77.9, 115.2]),
+        ('mask_rcnn_{}_3x', [37.7, 52.8, 77.9, 115.2]),
+        ('retinanet_{}', [27.8, 42.9, 68.0, 105.9]),
+        ('upernet_{}', [48.0, 63.1, 88.2, 127.4]),
+        ('sem_fpn_{}', [21.8, 36.9, 62.0, 99.3]),
+        ('classify_{}', [18.0, 33.1, 58.2, 95.7]),
+    ],
 )
+def test_hire_mlps_models_have_the_published_sizes(method, sizes):
+    names = [method.format(f'hire_mlp_{size}') for size in 'tsbl']
+    by_name = {path.stem: path for path in CONFIGS}
+    assert [millions(by_name[name]) for name in names] == sizes
+
+
+@pytest.mark.parametrize('path', MASK_RCNN_1X, ids=lambda path: path.stem)
 def test_coco_recipe_is_that_of_the_published_table(path):
     config = loaded(path)
     optimizer = config.optim_wrapper.optimizer
@@ -113,14 +157,19 @@ def test_inherits_from_any_folder(path, tmp_path):
     assert config.model.backbone.type.startswith('mmvmlp.')
 
 
-def test_every_family_has_configs_for_coco_and_for_the_digits():
-    for kind in (True, False):
-        types = {
-            loaded(path).model.backbone.type
-            for path in CONFIGS
-            if path.stem.endswith('_digits') == kind
-        }
-        assert types == {f'mmvmlp.{family.__name__}' for family in registered_families()}
+@pytest.mark.parametrize('method', ['classify', 'mask_rcnn', 'retinanet', 'sem_fpn', 'upernet'])
+def test_every_method_has_every_network(method):
+    names = {path.stem for path in CONFIGS}
+    assert not {f'{method}_{network}' for network in NETWORKS} - names
+
+
+def test_every_family_has_a_config_for_the_digits():
+    types = {
+        loaded(path).model.backbone.type
+        for path in CONFIGS
+        if path.stem.startswith('mask_rcnn') and path.stem.endswith('_digits')
+    }
+    assert types == {f'mmvmlp.{family.__name__}' for family in registered_families()}
 
 
 def test_the_readmes_own_config_builds(tmp_path):

@@ -110,6 +110,8 @@ def load_trained_model(config: Config, checkpoint: str | Path, device: str) -> B
     _check_device(device)
     contents = read_checkpoint(checkpoint)
     init_default_scope(config.get('default_scope') or 'mmengine')
+    # As the runner does: mmpretrain's configs have it beside the model.
+    config.model.setdefault('data_preprocessor', config.get('data_preprocessor'))
     model = revert_sync_batchnorm(MODELS.build(config.model))
     check_trained_checkpoint(model, checkpoint)
     model.load_state_dict(extract_state_dict(contents))

@@ -156,7 +156,7 @@ def set_launcher(config: Config, launcher: str) -> None:
     """Set how the processes of a run were started, and join them where mmengine cannot.
 
     mmengine asks for a GPU even for the backend gloo. Without one this joins the group itself,
-    and makes SyncBN plain BN, which in CPU processes normalises each one's batch by itself.
+    and leaves batch norms unsynchronised, for SyncBN runs on GPUs only.
 
     Args:
         config: Changed in place.
@@ -170,11 +170,11 @@ def set_launcher(config: Config, launcher: str) -> None:
     # By default mmengine hands the wrapper GPU numbers, which it refuses for a model on the CPU.
     wrapper = config.get('model_wrapper_cfg') or {'broadcast_buffers': False}
     config.model_wrapper_cfg = {**wrapper, 'device_ids': None}
-    replaced = sum(_plain_batch_norm(config.model))
-    if replaced:
+    synchronised = bool(config.pop('sync_bn', None))
+    if sum(_plain_batch_norm(config.model)) or synchronised:
         print_log(
-            f'No GPU is seen: {replaced} norm_cfg of type SyncBN in the model are now BN, which '
-            'normalises the batch of each process by itself.',
+            'No GPU is seen: batch norms are not synchronised; each process normalises its batch '
+            'by itself.',
             logger='current',
         )
 

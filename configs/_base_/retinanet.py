@@ -1,0 +1,12 @@
+# RetinaNet on COCO with mmdet's model, data and 1x schedule. It starts at stride 8: the backbone
+# emits no finer level, for its norm would never be trained.
+_base_ = [
+    'mmdet::_base_/models/retinanet_r50_fpn.py',
+    'datasets/coco_detection.py',
+    'schedules/coco_1x.py',
+]
+
+model = dict(
+    backbone=dict(_delete_=True, out_indices=(1, 2, 3), out_norm=True),
+    neck=dict(start_level=0),
+)

@@ -1,0 +1,38 @@
+# Semantic FPN on ADE20K as Hire-MLP-S was released: AdamW 2e-4, weight decay 0.05, 32 crops a step
+# (8 processes with 4 each), 40k steps, polynomial decay with power 0.9, no warm-up.
+_base_ = ['datasets/ade20k.py', 'segmentation_runtime.py', 'imports.py']
+
+model = dict(
+    type='EncoderDecoder',
+    data_preprocessor=dict(
+        type='SegDataPreProcessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+        pad_val=0,
+        seg_pad_val=255,
+        size=(512, 512),
+    ),
+    backbone=dict(out_norm=True),
+    neck=dict(type='FPN', out_channels=256, num_outs=4),
+    decode_head=dict(
+        type='FPNHead',
+        in_channels=[256, 256, 256, 256],
+        in_index=[0, 1, 2, 3],
+        feature_strides=[4, 8, 16, 32],
+        channels=128,
+        dropout_ratio=0.1,
+        num_classes=150,
+        norm_cfg=dict(type='BN'),
+        align_corners=False,
+        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
+    ),
+    train_cfg=dict(),
+    test_cfg=dict(mode='whole'),
+)
+
+optim_wrapper = dict(optimizer=dict(lr=2e-4, weight_decay=0.05))
+param_scheduler = [dict(type='PolyLR', eta_min=0.0, power=0.9, by_epoch=False, begin=0, end=40000)]
+train_cfg = dict(max_iters=40000, val_interval=4000)
+default_hooks = dict(checkpoint=dict(interval=4000))
+auto_scale_lr = dict(base_batch_size=32)

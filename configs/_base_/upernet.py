@@ -1,0 +1,52 @@
+# UperNet on ADE20K as Hire-MLP-S was released: AdamW 1.2e-4, weight decay 0.01, 32 crops a step
+# (8 processes with 4 each), 80k steps, warm-up of 800.
+_base_ = ['datasets/ade20k.py', 'segmentation_runtime.py', 'imports.py']
+
+loss = dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)
+model = dict(
+    type='EncoderDecoder',
+    data_preprocessor=dict(
+        type='SegDataPreProcessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+        pad_val=0,
+        seg_pad_val=255,
+        size=(512, 512),
+    ),
+    backbone=dict(out_norm=True),
+    decode_head=dict(
+        type='UPerHead',
+        in_index=[0, 1, 2, 3],
+        pool_scales=(1, 2, 3, 6),
+        channels=512,
+        dropout_ratio=0.1,
+        num_classes=150,
+        norm_cfg=dict(type='BN'),
+        align_corners=False,
+        loss_decode=loss,
+    ),
+    auxiliary_head=dict(
+        type='FCNHead',
+        in_index=2,
+        channels=256,
+        num_convs=1,
+        concat_input=False,
+        dropout_ratio=0.1,
+        num_classes=150,
+        norm_cfg=dict(type='BN'),
+        align_corners=False,
+        loss_decode=dict(loss, loss_weight=0.4),
+    ),
+    train_cfg=dict(),
+    test_cfg=dict(mode='whole'),
+)
+
+optim_wrapper = dict(optimizer=dict(lr=1.2e-4, weight_decay=0.01))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=800),
+    dict(type='PolyLR', eta_min=0.0, power=1.0, by_epoch=False, begin=800, end=80000),
+]
+train_cfg = dict(max_iters=80000, val_interval=8000)
+default_hooks = dict(checkpoint=dict(interval=8000))
+auto_scale_lr = dict(base_batch_size=32)
