@@ -17,6 +17,7 @@ COCO_CONFIG = 'configs/mask_rcnn_hire_mlp_s.py'
 # After so few steps no class of 81 reaches the usual threshold, and without any detection there
 # is no AP to compare.
 EVERY_SCORE = 'model.test_cfg.rcnn.score_thr=0.001'
+SMALL_TEST_IMAGES = 'val_dataloader.dataset.pipeline.1.scale=(333,200)'
 
 
 def run(*command, expect=0, **kwargs):
@@ -75,7 +76,9 @@ def test_the_coco_config_trains_is_killed_resumes_and_tests(tmp_path, coco_named
         *('tools/train.py', COCO_CONFIG, '--work-dir', tmp_path),
         *('--data-root', coco_named_folder, '--cfg-options', 'train_cfg.max_epochs=2'),
         *('default_hooks.logger.interval=1', 'train_dataloader.num_workers=1', EVERY_SCORE),
-        *('val_dataloader.num_workers=1',),
+        'val_dataloader.num_workers=1',
+        # COCO's sizes take minutes a step on a CPU.
+        *('train_dataloader.dataset.pipeline.2.scale=(667,400)', SMALL_TEST_IMAGES),
     ]
     log = tmp_path / 'killed.log'
     with log.open('w') as output:
@@ -96,7 +99,8 @@ def test_the_coco_config_trains_is_killed_resumes_and_tests(tmp_path, coco_named
     assert not re.search(r'Epoch\(train\) +\[1\]', resumed)
     assert (tmp_path / 'epoch_2.pth').is_file()
     assert_test_gives_what_validation_gave(
-        COCO_CONFIG, tmp_path, coco_named_folder, '--cfg-options', EVERY_SCORE
+        *(COCO_CONFIG, tmp_path, coco_named_folder, '--cfg-options', EVERY_SCORE),
+        'test_dataloader.dataset.pipeline.1.scale=(333,200)',
     )
 
 
@@ -113,7 +117,7 @@ def test_every_family_trains_at_several_scales_validates_and_resumes(
         # COCO's images are larger, and its scales with them.
         'train_dataloader.dataset.pipeline.2.type=RandomResize',
         'train_dataloader.dataset.pipeline.2.scale=[(444,128),(444,320)]',
-        *('val_dataloader.dataset.pipeline.1.scale=(333,200)', 'default_hooks.logger.interval=1'),
+        *(SMALL_TEST_IMAGES, 'default_hooks.logger.interval=1'),
     ]
     trained = run(*command, 'train_cfg.max_epochs=1')
     losses = re.findall(r'Epoch\(train\) .* loss: ([\d.]+|nan|inf)', trained)

@@ -2,6 +2,7 @@
 # loader that names damaged files, and repeated augmentation draws each one three times.
 _base_ = 'mmpretrain::_base_/datasets/imagenet_bs64_swin_224.py'
 
+data_root = 'data/imagenet/'
 bgr_mean = [103.53, 116.28, 123.675]
 train_pipeline = [
     dict(type='mmvmlp.LoadImageFromFile'),
@@ -36,7 +37,7 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=128,
     sampler=dict(type='RepeatAugSampler', shuffle=True),
-    dataset=dict(pipeline=train_pipeline),
+    dataset=dict(data_root=data_root, pipeline=train_pipeline),
 )
-val_dataloader = dict(batch_size=128, dataset=dict(pipeline=test_pipeline))
+val_dataloader = dict(batch_size=128, dataset=dict(data_root=data_root, pipeline=test_pipeline))
 test_dataloader = val_dataloader
