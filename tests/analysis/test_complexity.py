@@ -1,0 +1,161 @@
+"""Parameters and MACs against formulas and published tables."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from mmvmlp.analysis.complexity import SHAPES, count_complexity
+from mmvmlp.engine.run_config import load_config
+
+# Published millions and giga MACs: published_numbers.md names the tables.
+PUBLISHED = {
+    'classify_hire_mlp_t': (18.0, 2.1),
+    'classify_hire_mlp_s': (33.1, 4.2),
+    'classify_hire_mlp_b': (58.2, 8.1),
+    'classify_hire_mlp_l': (95.7, 13.4),
+    'classify_smlpnet_t': (24.1, 5.0),
+    'classify_smlpnet_s': (48.6, 10.3),
+    'classify_smlpnet_b': (65.9, 14.0),
+    'classify_s2_mlp_wide': (72.2, 14.0),
+    'classify_resmlp_s12': (15.4, 3.0),
+    'classify_resmlp_s24': (30.0, 6.0),
+    'classify_mlp_mixer_b16': (59.9, 12.61),
+    'mask_rcnn_hire_mlp_s': (52.7, 256),
+    'mask_rcnn_hire_mlp_b': (77.8, 334),
+    'mask_rcnn_hire_mlp_l': (115.2, 443),
+    'mask_rcnn_hire_mlp_s_3x': (52.7, 256),
+    'cascade_mask_rcnn_hire_mlp_s_3x': (None, 734),
+    'cascade_mask_rcnn_hire_mlp_b_3x': (None, 813),
+    'retinanet_hire_mlp_s': (42.8, 237),
+    'retinanet_hire_mlp_b': (68.0, 316),
+    'retinanet_hire_mlp_l': (105.8, 424),
+    'upernet_hire_mlp_s': (63, 930),
+    'upernet_hire_mlp_b': (88, 1011),
+    'upernet_hire_mlp_l': (127, 1125),
+}
+
+
+def counted(name, *shape):
+    config = load_config(f'configs/{name}.py')
+    return count_complexity(config, *(shape or SHAPES[config.default_scope]))
+
+
+@pytest.mark.parametrize('name', PUBLISHED)
+def test_published_counts_are_met(name):
+    parts = counted(name)
+    millions, giga = PUBLISHED[name]
+    if millions:
+        assert sum(part.parameters for part in parts) / 1e6 == pytest.approx(millions, rel=0.01)
+    # Of one printed digit behind the point half is rounding.
+    macs = sum(part.macs for part in parts) / 1e9
+    assert macs == pytest.approx(giga, rel=0.01, abs=0.05)
+
+
+def backbone_macs(backbone, height, width):
+    config = Config(
+        {
+            'default_scope': 'mmpretrain',
+            'model': {'type': 'mmpretrain.ImageClassifier', 'backbone': backbone},
+        }
+    )
+    (part,) = count_complexity(config, height, width)
+    return part.macs
+
+
+ARCH = {'depth': 4, 'channels': 8, 'patch_size': 16}
+# Per block and channel: one product over all 16 native tokens; `resize` brings 6x4 tokens to 4x4
+# and back, along H and along W; `window` has two windows.
+NATIVE, RESIZE, WINDOW = 16**2, 16**2 + 6 * 4 * 4 + 4 * 4 * 4 + 6 * 4 * 4 + 6 * 4 * 4, 2 * 16**2
+
+
+def outside_token_mixing(tokens):
+    stem, channel_mlp = 3 * 16**2 * 8, 8 * 8**2
+    return tokens * (stem + 4 * channel_mlp)
+
+
+@pytest.mark.parametrize(
+    ('height', 'resolution', 'mixing'),
+    [
+        (64, 'native', NATIVE),
+        (64, 'resize', NATIVE),
+        (64, 'window', NATIVE),
+        (96, 'resize', RESIZE),
+        (96, 'window', WINDOW),
+    ],
+)
+def test_dense_token_mixing_is_counted_as_the_formulas_say(height, resolution, mixing):
+    backbone = {
+        'type': 'mmvmlp.ResMLP',
+        'arch': {**ARCH, 'image_size': 64},
+        'resolution': resolution,
+        'out_indices': (-1,),
+    }
+    expected = outside_token_mixing(height // 16 * 4) + 4 * 8 * mixing
+    assert backbone_macs(backbone, height, 64) == expected
+
+
+def test_a_shift_has_no_macs():
+    # arXiv 2106.07477, section 3.4: 2 c^2 beside the channel MLP, a token and block.
+    backbone = {'type': 'mmvmlp.S2MLP', 'arch': ARCH, 'out_indices': (-1,)}
+    assert backbone_macs(backbone, 64, 80) == outside_token_mixing(20) + 4 * 20 * 2 * 8**2
+
+
+def test_parts_of_a_segmentor_and_its_training_only_head():
+    parts = {part.name: part for part in counted('upernet_hire_mlp_t', 512, 512)}
+    assert list(parts) == ['backbone', 'decode_head', 'auxiliary_head']
+    assert parts['auxiliary_head'].macs == 0
+    assert parts['auxiliary_head'].parameters > 700_000
+    smaller = {part.name: part for part in counted('upernet_hire_mlp_t', 256, 256)}
+    assert parts['backbone'].macs > 3.9 * smaller['backbone'].macs
+
+
+def test_proposals_and_masks_are_counted_each():
+    config = load_config('configs/mask_rcnn_hire_mlp_t.py')
+    one, two = (
+        {part.name: part.macs for part in count_complexity(config, 64, 64, **numbers)}
+        for numbers in (
+            {'num_proposals': 1, 'num_masks': 1},
+            {'num_proposals': 2, 'num_masks': 3},
+        )
+    )
+    assert two['roi_head.bbox_head'] == 2 * one['roi_head.bbox_head']
+    assert two['roi_head.mask_head'] == 3 * one['roi_head.mask_head']
+    assert one['backbone'] == two['backbone']
+
+
+def test_a_models_other_parts_are_not_left_out_in_silence():
+    class WithMore(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.backbone = nn.Conv2d(3, 4, 1)
+            self.elsewhere = nn.Linear(5, 1)
+
+    config = Config({'model': {'type': WithMore}})
+    with pytest.raises(ValueError, match='6 parameters outside backbone'):
+        count_complexity(config, 32, 32)
+    with pytest.raises(ValueError, match='no backbone'):
+        count_complexity(Config({'model': {'type': nn.Identity}}), 32, 32)
+    with pytest.raises(ValueError, match='height=0'):
+        count_complexity(config, 0, 32)
+    assert torch.empty(0).device.type == 'cpu'
+
+
+def test_the_command_prints_parts_and_total():
+    result = subprocess.run(
+        [
+            *(sys.executable, 'tools/complexity.py', 'configs/mask_rcnn_hire_mlp_s.py'),
+            *('--shape', '800', '1280'),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=Path.cwd(),
+    )
+    assert result.returncode == 0, result.stderr
+    rows = {line.split()[0]: line.split()[1:] for line in result.stdout.splitlines()[2:]}
+    assert rows['total'] == ['52.769', 'M', '255.613', 'G']
+    assert list(rows)[1:4] == ['backbone', 'neck', 'rpn_head']
