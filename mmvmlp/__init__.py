@@ -1,6 +1,7 @@
 """Vision-MLP backbones for OpenMMLab: multi-scale feature pyramids at any image size."""
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -51,6 +52,11 @@ _MODULES = {
     'mmvmlp.checkpoint': ('CheckpointError', 'CheckpointReport', 'load_checkpoint'),
     'mmvmlp.necks': ('SimplePyramid',),
 }
+
+
+# Not a dependency of the check and of the data, which run before the rest is installed.
+if find_spec('wrapt') is not None:
+    import_module('mmvmlp.toolboxes').extend_toolboxes()
 
 
 def __getattr__(name: str) -> Any:

@@ -28,6 +28,8 @@ PINNED = {
     'numpy': '2.2.6',
     'opencv-python-headless': '4.12.0.88',
     'pycocotools': '2.0.11',
+    'safetensors': '0.8.0',
+    'wrapt': '2.5.2',
     'onedl-mmcv': '2.3.6',
     'onedl-mmengine': '0.10.12',
     'onedl-mmdetection': '3.5.1',
@@ -571,6 +573,18 @@ def rule_pycocotools(facts: Facts) -> Iterator[Finding]:
         )
 
 
+def rule_own_dependencies(facts: Facts) -> Iterator[Finding]:
+    """The small packages that mmvmlp itself imports."""
+    for name, blocks, purpose in (
+        ('safetensors', True, 'checkpoints are read with it'),
+        ('wrapt', False, 'without it _base_ = "mmvmlp::..." and mmpretrain.list_models fail'),
+    ):
+        if not facts.installed((name,)):
+            yield Finding(
+                blocks, f'{name} is not installed; {purpose}.', f'pip install {_pinned(name)}'
+            )
+
+
 def rule_original_and_continued(facts: Facts) -> Iterator[Finding]:
     """Original and continued distributions of one import name, which overwrite each other."""
     for name, distributions in OPENMMLAB.items():
@@ -773,6 +787,7 @@ RULES: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
     rule_numpy,
     rule_opencv,
     rule_pycocotools,
+    rule_own_dependencies,
     rule_original_and_continued,
     rule_mmengine,
     rule_mmcv,

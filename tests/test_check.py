@@ -24,6 +24,8 @@ GOOD = Facts(
         'setuptools': '80.9.0',
         'opencv-python-headless': '4.12.0.88',
         'pycocotools': '2.0.11',
+        'safetensors': '0.8.0',
+        'wrapt': '2.5.2',
         'onedl-mmengine': '0.10.12',
         'onedl-mmcv': '2.3.6',
         'onedl-mmdetection': '3.5.1',
@@ -217,6 +219,18 @@ BAD = {
         False,
         'pycocotools is not installed',
         'pip install pycocotools==',
+    ),
+    'safetensors missing': (
+        dict(distributions={'safetensors': None}),
+        True,
+        'safetensors is not installed',
+        'pip install safetensors==',
+    ),
+    'wrapt missing': (
+        dict(distributions={'wrapt': None}),
+        False,
+        'wrapt is not installed',
+        'pip install wrapt==',
     ),
     'pycocotools broken': (
         dict(pycocotools=Probe('2.0.11', 'ImportError: _mask')),

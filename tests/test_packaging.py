@@ -1,14 +1,18 @@
 """The requirement files, the wheel, and the decisions of tools/setup_env.py."""
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
 import sys
+import textwrap
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from mmvmlp.datasets import make_digit_scenes
 
 ROOT = Path(__file__).parents[1]
 REQUIREMENTS = ROOT / 'requirements'
@@ -33,26 +37,121 @@ def test_constraints_are_exact():
     assert len({pin.partition('==')[0] for pin in pins}) == len(pins)
 
 
-@pytest.mark.slow
-def test_wheel_asks_for_no_openmmlab_package(tmp_path):
-    source = tmp_path / 'source'
+@pytest.fixture(scope='module')
+def wheel(tmp_path_factory) -> Path:
+    """Build the wheel from a copy of the sources, for building leaves folders behind."""
+    folder = tmp_path_factory.mktemp('wheel')
+    source = folder / 'source'
     source.mkdir()
-    for name in ('pyproject.toml', 'LICENSE', 'README.md', 'setup.py'):
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, source)
-    shutil.copytree(ROOT / 'mmvmlp', source / 'mmvmlp')
+    for name in ('pyproject.toml', 'LICENSE', 'README.md', 'model-index.yml'):
+        shutil.copy(ROOT / name, source)
+    for name in ('mmvmlp', 'configs', 'tools'):
+        shutil.copytree(ROOT / name, source / name, symlinks=True)
     command = [sys.executable, '-m', 'pip', 'wheel', '--no-deps', '--no-build-isolation']
-    subprocess.run([*command, '-w', tmp_path, source], check=True, capture_output=True)
-    (wheel,) = tmp_path.glob('mmvmlp-*.whl')
+    subprocess.run([*command, '-w', folder, source], check=True, capture_output=True)
+    (built,) = folder.glob('mmvmlp-*.whl')
+    return built
+
+
+@pytest.mark.slow
+def test_wheel_asks_for_no_openmmlab_package(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         (metadata,) = (name for name in names if name.endswith('.dist-info/METADATA'))
         text = archive.read(metadata).decode()
     required = re.findall(r'^Requires-Dist: (.+)$', text, re.MULTILINE)
-    assert sorted(line for line in required if 'extra ==' not in line) == ['numpy', 'torch>=2.4']
+    always = sorted(line for line in required if 'extra ==' not in line)
+    assert always == ['numpy', 'safetensors', 'torch>=2.4', 'wrapt']
     assert not [line for line in required if re.search(r'onedl|\bmm|opencv', line.split(';')[0])]
     assert 'mmvmlp/check.py' in names
     assert 'mmvmlp/backbones/__init__.py' in names
+
+
+@pytest.fixture(scope='module')
+def run_installed(wheel, tmp_path_factory):
+    """Call Python in an empty folder, with the wheel installed before the checkout."""
+    site = tmp_path_factory.mktemp('site')
+    empty = tmp_path_factory.mktemp('empty')
+    command = [sys.executable, '-m', 'pip', 'install', '--no-deps', '--target', site, wheel]
+    subprocess.run(command, check=True, capture_output=True)
+
+    def run(*arguments):
+        result = subprocess.run(
+            [sys.executable, *map(str, arguments)],
+            cwd=empty,
+            env={**os.environ, 'PYTHONPATH': str(site)},
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+        return result.stdout
+
+    run.site, run.folder = site, empty
+    return run
+
+
+OWN_CONFIG = """
+_base_ = 'mmvmlp::mask_rcnn_hire_mlp_t.py'
+model = dict(backbone=dict(frozen_stages=1))
+"""
+
+
+@pytest.mark.slow
+def test_configs_of_an_installed_wheel_are_inherited_by_name(run_installed):
+    (run_installed.folder / 'own.py').write_text(OWN_CONFIG)
+    program = """
+        import mmvmlp, mmengine
+        from mmengine.hub import get_config
+        config = mmengine.Config.fromfile('own.py')
+        print(mmvmlp.__file__, config.model.backbone.arch, config.model.backbone.frozen_stages)
+        print(get_config('mmvmlp::upernet_hire_mlp_s.py').model.type)
+        print(get_config('mmdet::retinanet/retinanet_r50_fpn_1x_coco.py').model.type)
+    """
+    lines = run_installed('-c', textwrap.dedent(program)).splitlines()
+    assert lines[-3:] == [
+        f'{run_installed.site}/mmvmlp/__init__.py tiny 1',
+        'EncoderDecoder',
+        'RetinaNet',
+    ]
+
+
+@pytest.mark.slow
+def test_tools_of_an_installed_wheel_run_outside_the_checkout(run_installed):
+    mim = run_installed.site / 'mmvmlp' / '.mim'
+    counted = run_installed(mim / 'tools/complexity.py', mim / 'configs/retinanet_hire_mlp_t.py')
+    assert counted.splitlines()[-1].split() == ['total', '27.780', 'M', '194.876', 'G']
+    data = run_installed.folder / 'data'
+    make_digit_scenes(data, 'coco', 4, 2, (96, 128), categories='coco80', progress=False)
+    (run_installed.folder / 'own.py').write_text(OWN_CONFIG)
+    printed = run_installed(
+        *(mim / 'tools/train.py', 'own.py', '--data-root', data, '--cfg-options'),
+        *('train_cfg.max_epochs=1', 'train_cfg.val_interval=2', 'train_dataloader.batch_size=1'),
+        *('train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False'),
+        *('train_dataloader.dataset.indices=1', 'default_hooks.logger.interval=1'),
+        'train_dataloader.dataset.pipeline.2.scale=(333,200)',
+    )
+    assert 'Epoch(train) [1][1/1]' in printed
+    assert (run_installed.folder / 'work_dirs/own/epoch_1.pth').is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('first', ['mmvmlp', 'mmpretrain'])
+def test_mmpretrain_lists_and_builds_our_classifiers(run_installed, first):
+    second = 'mmpretrain' if first == 'mmvmlp' else 'mmvmlp'
+    program = f"""
+        import {first}
+        import {second}
+        import mmpretrain, torch
+        print(*mmpretrain.list_models('*hire*'))
+        print(len(mmpretrain.list_models('*_in1k')) > 100, mmpretrain.list_models('mask-rcnn*'))
+        model = mmpretrain.get_model('s2-mlp-deep_in1k', backbone=dict(arch='deep'))
+        print(sum(parameter.numel() for parameter in model.parameters()))
+    """
+    # Between them are log lines.
+    printed = run_installed('-c', textwrap.dedent(program)).splitlines()
+    assert 'hire-mlp-b_in1k hire-mlp-l_in1k hire-mlp-s_in1k hire-mlp-t_in1k' in printed
+    assert 'True []' in printed
+    assert printed[-1] == '53917288'
 
 
 # tools/setup_env.py: what it decides, without a download

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -13,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from mmvmlp.analysis.generated_document import markdown_table, with_sections
 from mmvmlp.analysis.resolution_records import Record, read_records
 from mmvmlp.analysis.resolution_study import NATIVE_SIZE, NETWORKS, POLICIES, SIZE_FREE
 from mmvmlp.analysis.whole_file import write_whole_file
@@ -140,11 +140,7 @@ def write_report(data: Path, document: Path, images: Path) -> None:
         FileNotFoundError: If there is no document.
         ValueError: If a file of records is none, or the document lacks a pair of markers.
     """
-    if not document.is_file():
-        raise FileNotFoundError(f'document {str(document)!r}: there is no such file')
-    text = document.read_text(encoding='utf-8')
-    for name, contents in sections(data).items():
-        text = _replaced(text, name, contents, document)
+    text = with_sections(document, sections(data))
     plots = {}
     for name, measure, label, native in (
         (CLASSIFICATION, 'accuracy', 'accuracy (%)', NATIVE_SIZE),
@@ -203,21 +199,6 @@ def sections(data: Path) -> dict[str, str]:
     return contents
 
 
-def _replaced(text: str, name: str, contents: str, document: Path) -> str:
-    marked = re.compile(rf'(<!-- begin {name} -->\n).*?(<!-- end {name} -->)', re.DOTALL)
-    if len(marked.findall(text)) != 1:
-        raise ValueError(
-            f'document {str(document)!r}: one pair of lines <!-- begin {name} --> and '
-            f'<!-- end {name} --> is expected'
-        )
-    return marked.sub(lambda match: f'{match[1]}\n{contents}\n\n{match[2]}', text)
-
-
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [headings, ['---'] * len(headings), *rows]
-    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
-
-
 def _table_by_size(
     measurements: Measurements,
     spread: Callable[[str, str, int], Spread | None],
@@ -230,7 +211,7 @@ def _table_by_size(
             if any(spreads):
                 cells = [found.text(signed) if found else '' for found in spreads]
                 rows.append([TITLES[network], _policy(policy), *cells])
-    return _table(['network', 'policy', *map(str, measurements.sizes)], rows)
+    return markdown_table(['network', 'policy', *map(str, measurements.sizes)], rows)
 
 
 def _policy(policy: str) -> str:
@@ -251,7 +232,7 @@ def _table_of_networks(records: Sequence[Record], measurements: Measurements) ->
                 f'{Spread.of(record["seconds_train"] for record in of_network).mean:.0f}',
             ]
         )
-    return _table(['network', '`arch`', 'parameters', 'seeds', 'seconds trained'], rows)
+    return markdown_table(['network', '`arch`', 'parameters', 'seeds', 'seconds trained'], rows)
 
 
 def _table_of_detectors(records: Sequence[Record]) -> str:
@@ -282,7 +263,7 @@ def _table_of_detectors(records: Sequence[Record]) -> str:
                 ]
             )
     headings = ['network', 'config', 'parameters', 'seeds', 'minutes trained', 'box AP', 'mask AP']
-    return _table(headings, rows)
+    return markdown_table(headings, rows)
 
 
 def _table_of_differences(measurements: Measurements) -> str:
@@ -297,7 +278,7 @@ def _table_of_differences(measurements: Measurements) -> str:
             measurements.mean_difference(network, NATIVE_SIZE),
         ]
         rows.append([TITLES[network], *(found.text(True) if found else '' for found in spreads)])
-    return _table(['network', *map(str, others), 'mean of these sizes'], rows)
+    return markdown_table(['network', *map(str, others), 'mean of these sizes'], rows)
 
 
 def plot_by_size(measurements: Measurements, label: str, native: int | None) -> Figure:
