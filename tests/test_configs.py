@@ -96,6 +96,8 @@ def test_necks_and_heads_fit_what_the_backbone_emits(path):
 @every_config
 def test_norms_are_not_decayed_and_weights_are(path):
     config, model = loaded(path), built(path)
+    # A model that was built for another test left another scope.
+    init_default_scope(config.default_scope)
     wrapper = build_optim_wrapper(model, config.optim_wrapper)
     decay = {
         id(parameter): group['weight_decay']
