@@ -1,0 +1,40 @@
+"""Find what would go wrong in a training run: config against data against model, in a minute."""
+
+import argparse
+
+from mmvmlp.engine.command_line import add_config_options
+from mmvmlp.engine.config_check import check_config
+from mmvmlp.engine.errors import one_clear_error
+from mmvmlp.engine.run_config import load_config, set_data_root
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--data-root', metavar='DIR', help="folder of the data, instead of the config's data_root"
+    )
+    add_config_options(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Check, and exit with 1 where training would fail."""
+    arguments = parse_arguments()
+    with one_clear_error():
+        config = load_config(arguments.config, arguments.cfg_options)
+        if arguments.data_root:
+            set_data_root(config, arguments.data_root)
+        blocked = found = False
+        for finding in check_config(config):
+            found, blocked = True, blocked or finding.blocks
+            print(f'{"error" if finding.blocks else "look at"}: {finding.problem}', flush=True)
+            print(f'  remedy: {finding.remedy}', flush=True)
+    if not found:
+        print('Nothing would go wrong.')
+    raise SystemExit(blocked)
+
+
+if __name__ == '__main__':
+    main()
