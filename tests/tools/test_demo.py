@@ -14,7 +14,7 @@ from mmvmlp.datasets import make_digit_scenes
 CONFIG = """
 _base_ = '{base}'
 root = '{data}/'
-train_dataloader = dict(dataset=dict(data_root=root, indices=24))
+train_dataloader = dict(dataset=dict(data_root=root, indices=8))
 val_dataloader = dict(dataset=dict(data_root=root))
 test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=root + 'annotations/instances_val2017.json')
@@ -36,7 +36,7 @@ def demo(tmp_path, monkeypatch):
     monkeypatch.setattr(
         module,
         'make_digit_scenes',
-        lambda folder, **kw: make(folder, **{**kw, 'train': 24, 'val': 8}),
+        lambda folder, **kw: make(folder, **{**kw, 'train': 8, 'val': 4}),
     )
     monkeypatch.setattr(module, 'CONFIG', config)
     monkeypatch.setattr(module, 'DATA', data)

@@ -57,7 +57,8 @@ def assert_test_gives_what_validation_gave(config, work_dir, data_root, *options
 def test_a_digits_detector_learns_and_tests_as_it_validated(tmp_path, digits_folder):
     run(
         *('tools/train.py', DIGITS_CONFIG, '--work-dir', tmp_path, '--data-root', digits_folder),
-        *('--cfg-options', 'train_cfg.max_epochs=2', 'train_cfg.val_interval=2'),
+        *('--cfg-options', 'train_cfg.max_epochs=2', 'train_cfg.val_interval=2', EVERY_SCORE),
+        *('train_dataloader.dataset.indices=160', 'param_scheduler.1.end=2'),
     )
     lines = [
         json.loads(line)
@@ -65,7 +66,9 @@ def test_a_digits_detector_learns_and_tests_as_it_validated(tmp_path, digits_fol
     ]
     losses = [line['loss'] for line in lines if 'loss' in line]
     assert losses[-1] < 0.8 * losses[0]
-    tested = assert_test_gives_what_validation_gave(DIGITS_CONFIG, tmp_path, digits_folder)
+    tested = assert_test_gives_what_validation_gave(
+        DIGITS_CONFIG, tmp_path, digits_folder, '--cfg-options', EVERY_SCORE
+    )
     # Enough to be sure that equal figures are not zeros.
     assert tested['coco/bbox_mAP_50'] > 0.005
 
