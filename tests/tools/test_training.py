@@ -65,12 +65,12 @@ def test_a_digits_detector_learns_and_tests_as_it_validated(tmp_path, digits_fol
         for line in next(tmp_path.glob('*/vis_data/scalars.json')).read_text().splitlines()
     ]
     losses = [line['loss'] for line in lines if 'loss' in line]
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < 0.9 * losses[0]
     tested = assert_test_gives_what_validation_gave(
         DIGITS_CONFIG, tmp_path, digits_folder, '--cfg-options', EVERY_SCORE
     )
     # Enough to be sure that equal figures are not zeros.
-    assert tested['coco/bbox_mAP_50'] > 0.005
+    assert tested['coco/bbox_mAP_50'] > 0.02
 
 
 @pytest.mark.slow
