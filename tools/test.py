@@ -1,9 +1,10 @@
 """Evaluate a checkpoint on the test data of its config."""
 
 import argparse
-import json
 from pathlib import Path
 
+from mmengine import fileio
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 
 from mmvmlp.analysis.whole_file import write_whole_file
@@ -15,6 +16,7 @@ from mmvmlp.engine.run_config import (
     load_config,
     set_data_root,
     set_launcher,
+    set_test_time_augmentation,
     set_work_dir,
 )
 
@@ -25,6 +27,9 @@ def parse_arguments() -> argparse.Namespace:
     add_run_options(parser)
     parser.add_argument('checkpoint', help='checkpoint of a whole trained model')
     parser.add_argument('--out', metavar='FILE', type=Path, help='write the metrics as JSON')
+    parser.add_argument(
+        '--tta', action='store_true', help="test-time augmentation, by the config's tta_pipeline"
+    )
     parser.add_argument(
         '--show-dir', metavar='NAME', help='draw predictions into this folder of the work folder'
     )
@@ -42,16 +47,21 @@ def main() -> None:
         if arguments.show_dir:
             config.default_hooks.visualization.draw = True
             config.default_hooks.visualization.test_out_dir = arguments.show_dir
+        if arguments.tta:
+            set_test_time_augmentation(config)
         config.load_from = arguments.checkpoint
         config.resume = False
         check_data(config, ('test',))
         set_launcher(config, arguments.launcher)
         runner = Runner.from_cfg(config)
-        model = runner.model.module if runner.distributed else runner.model
+        model = runner.model
+        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+            model = model.module
         check_trained_checkpoint(model, arguments.checkpoint)
         metrics = runner.test()
         if arguments.out and runner.rank == 0:
-            text = json.dumps(metrics, indent=2) + '\n'
+            # Unlike json, it knows the numbers of NumPy that mmsegmentation's metrics are.
+            text = fileio.dump(metrics, file_format='json', indent=2) + '\n'
             write_whole_file(arguments.out, text.encode())
 
 

@@ -112,6 +112,20 @@ def set_mixed_precision(config: Config, dtype: str) -> None:
         raise ValueError(f"dtype={dtype!r}: 'float16' and 'bfloat16' are accepted")
 
 
+def set_test_time_augmentation(config: Config) -> None:
+    """Test with the config's ``tta_model`` on the images of its ``tta_pipeline``.
+
+    Raises:
+        ValueError: If the config has none.
+    """
+    missing = [name for name in ('tta_model', 'tta_pipeline') if name not in config]
+    if missing:
+        named = ' and no '.join(missing)
+        raise ValueError(f'test-time augmentation: the config {config.filename} has no {named}')
+    config.test_dataloader.dataset.pipeline = config.tta_pipeline
+    config.model = {**config.tta_model, 'module': config.model}
+
+
 def set_auto_scale_lr(config: Config) -> None:
     """Scale the learning rate by the run's batch size over the one that the config is made for.
 

@@ -11,9 +11,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
 from pycocotools import mask as coco_mask
+from untrained import save_untrained
 
 DIGITS_CONFIG = 'configs/mask_rcnn_hire_mlp_t_digits.py'
 
@@ -62,18 +61,6 @@ test_dataloader = dict(
     )
 )
 """
-
-
-def save_untrained(config_file, checkpoint, classes=None):
-    """Save a model with random weights as mmengine's training saves one."""
-    config = Config.fromfile(config_file)
-    init_default_scope(config.default_scope)
-    torch.manual_seed(0)
-    model = MODELS.build(config.model)
-    model.init_weights()
-    meta = {'dataset_meta': {'classes': classes}} if classes else {}
-    torch.save({'meta': meta, 'state_dict': model.state_dict()}, checkpoint)
-    return checkpoint
 
 
 @pytest.fixture(scope='module')

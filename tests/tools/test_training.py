@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from untrained import save_untrained
+
+from mmvmlp.datasets import make_digit_scenes
 
 DIGITS_CONFIG = 'configs/mask_rcnn_hire_mlp_t_digits.py'
 COCO_CONFIG = 'configs/mask_rcnn_hire_mlp_s.py'
@@ -130,6 +133,35 @@ def test_every_family_trains_at_several_scales_validates_and_resumes(
     assert 'resumed epoch: 1, iter: 2' in resumed
     assert (tmp_path / 'epoch_2.pth').is_file()
     assert 0 <= validation_metrics(tmp_path)['coco/bbox_mAP'] <= 1
+
+
+@pytest.mark.slow
+def test_a_segmentor_is_tested_at_several_scales(tmp_path):
+    config = tmp_path / 'of_few_classes.py'
+    base = Path('configs/sem_fpn_hire_mlp_t.py').resolve()
+    config.write_text(f"_base_ = '{base}'\nmodel = dict(decode_head=dict(num_classes=10))\n")
+    checkpoint = save_untrained(config, tmp_path / 'model.pth')
+    data = make_digit_scenes(tmp_path / 'ade', 'ade', train=1, val=2, size=96, progress=False)
+    results = [tmp_path / name for name in ('plain.json', 'tta.json')]
+    scales = [
+        f'tta_pipeline.1.transforms.0.{number}.scale=({4 * side},{side})'
+        for number, side in enumerate((48, 64, 96, 112, 128, 160))
+    ]
+    for result, options in zip(results, ((), ('--tta',)), strict=True):
+        run(
+            *('tools/test.py', config, checkpoint, '--work-dir', tmp_path / 'work', *options),
+            *('--data-root', data, '--out', result, '--cfg-options', *scales),
+            *('test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False'),
+            'test_dataloader.dataset.pipeline.1.scale=(384,96)',
+        )
+    plain, augmented = (json.loads(result.read_text()) for result in results)
+    assert plain.keys() == augmented.keys() >= {'mIoU', 'aAcc'}
+    assert plain != augmented
+    output = run(
+        *('tools/test.py', COCO_CONFIG, checkpoint, '--tta', '--data-root', data),
+        expect=1,
+    )
+    assert 'has no tta_model and no tta_pipeline' in last_lines(output)
 
 
 RANKS_CONFIG = """
