@@ -1,18 +1,8 @@
 # Semantic FPN on ADE20K as Hire-MLP-S was released: AdamW 2e-4, weight decay 0.05, 32 crops a step
 # (8 processes with 4 each), 40k steps, polynomial decay with power 0.9, no warm-up.
-_base_ = ['datasets/ade20k.py', 'segmentation_runtime.py', 'imports.py']
+_base_ = ['datasets/ade20k.py', 'segmentation.py', 'imports.py']
 
 model = dict(
-    type='EncoderDecoder',
-    data_preprocessor=dict(
-        type='SegDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255,
-        size=(512, 512),
-    ),
     backbone=dict(out_norm=True),
     neck=dict(type='FPN', out_channels=256, num_outs=4),
     decode_head=dict(
@@ -27,8 +17,6 @@ model = dict(
         align_corners=False,
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
     ),
-    train_cfg=dict(),
-    test_cfg=dict(mode='whole'),
 )
 
 optim_wrapper = dict(optimizer=dict(lr=2e-4, weight_decay=0.05))

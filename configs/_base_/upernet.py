@@ -1,19 +1,9 @@
 # UperNet on ADE20K as Hire-MLP-S was released: AdamW 1.2e-4, weight decay 0.01, 32 crops a step
 # (8 processes with 4 each), 80k steps, warm-up of 800.
-_base_ = ['datasets/ade20k.py', 'segmentation_runtime.py', 'imports.py']
+_base_ = ['datasets/ade20k.py', 'segmentation.py', 'imports.py']
 
 loss = dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)
 model = dict(
-    type='EncoderDecoder',
-    data_preprocessor=dict(
-        type='SegDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255,
-        size=(512, 512),
-    ),
     backbone=dict(out_norm=True),
     decode_head=dict(
         type='UPerHead',
@@ -38,8 +28,6 @@ model = dict(
         align_corners=False,
         loss_decode=dict(loss, loss_weight=0.4),
     ),
-    train_cfg=dict(),
-    test_cfg=dict(mode='whole'),
 )
 
 optim_wrapper = dict(optimizer=dict(lr=1.2e-4, weight_decay=0.01))

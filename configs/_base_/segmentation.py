@@ -1,5 +1,19 @@
-# What mmsegmentation's default_runtime.py and schedules set besides numbers; mmengine does not find
-# them by the name mmseg::.
+# What all segmentors share: the frame of the model, and what the default_runtime.py and the
+# schedules of mmsegmentation set besides numbers; mmengine does not find those as mmseg::.
+model = dict(
+    type='EncoderDecoder',
+    data_preprocessor=dict(
+        type='SegDataPreProcessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+        pad_val=0,
+        seg_pad_val=255,
+        size=(512, 512),
+    ),
+    train_cfg=dict(),
+    test_cfg=dict(mode='whole'),
+)
 default_scope = 'mmseg'
 env_cfg = dict(
     cudnn_benchmark=True,
