@@ -292,6 +292,7 @@ def _batch(split: str, dataset: Any, loader: Mapping[str, Any]) -> tuple[Any, li
     try:
         return collate([dataset[index % len(dataset)] for index in range(IMAGES_IN_STEP)]), []
     except Exception as error:
+        # Whatever a transform raises is what this looks for; the same holds for the step below.
         problem = f'{split}_dataloader: an image does not pass the pipeline: {_described(error)}'
         return None, [Finding(True, problem, 'look at the pipeline and at the file it names')]
 
@@ -310,7 +311,7 @@ def _step(config: Config, model: Any, batch: Any) -> Iterator[Finding]:
         yield Finding(
             True,
             f'a training step fails: {_described(error)}',
-            'the same with python -X dev tools/train.py has its traceback',
+            'tools/train.py has its traceback',
         )
         return
     if not loss.isfinite():

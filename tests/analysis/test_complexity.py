@@ -1,4 +1,4 @@
-"""Parameters and MACs against formulas and published tables."""
+"""Parameters and MACs against formulas; the model zoo's tests have the published tables."""
 
 import subprocess
 import sys
@@ -12,48 +12,10 @@ from torch import nn
 from mmvmlp.analysis.complexity import SHAPES, count_complexity
 from mmvmlp.engine.run_config import load_config
 
-# Published millions and giga MACs: published_numbers.md names the tables.
-PUBLISHED = {
-    'classify_hire_mlp_t': (18.0, 2.1),
-    'classify_hire_mlp_s': (33.1, 4.2),
-    'classify_hire_mlp_b': (58.2, 8.1),
-    'classify_hire_mlp_l': (95.7, 13.4),
-    'classify_smlpnet_t': (24.1, 5.0),
-    'classify_smlpnet_s': (48.6, 10.3),
-    'classify_smlpnet_b': (65.9, 14.0),
-    'classify_s2_mlp_wide': (72.2, 14.0),
-    'classify_resmlp_s12': (15.4, 3.0),
-    'classify_resmlp_s24': (30.0, 6.0),
-    'classify_mlp_mixer_b16': (59.9, 12.61),
-    'mask_rcnn_hire_mlp_s': (52.7, 256),
-    'mask_rcnn_hire_mlp_b': (77.8, 334),
-    'mask_rcnn_hire_mlp_l': (115.2, 443),
-    'mask_rcnn_hire_mlp_s_3x': (52.7, 256),
-    'cascade_mask_rcnn_hire_mlp_s_3x': (None, 734),
-    'cascade_mask_rcnn_hire_mlp_b_3x': (None, 813),
-    'retinanet_hire_mlp_s': (42.8, 237),
-    'retinanet_hire_mlp_b': (68.0, 316),
-    'retinanet_hire_mlp_l': (105.8, 424),
-    'upernet_hire_mlp_s': (63, 930),
-    'upernet_hire_mlp_b': (88, 1011),
-    'upernet_hire_mlp_l': (127, 1125),
-}
-
 
 def counted(name, *shape):
     config = load_config(f'configs/{name}.py')
     return count_complexity(config, *(shape or SHAPES[config.default_scope]))
-
-
-@pytest.mark.parametrize('name', PUBLISHED)
-def test_published_counts_are_met(name):
-    parts = counted(name)
-    millions, giga = PUBLISHED[name]
-    if millions:
-        assert sum(part.parameters for part in parts) / 1e6 == pytest.approx(millions, rel=0.01)
-    # Of one printed digit behind the point half is rounding.
-    macs = sum(part.macs for part in parts) / 1e9
-    assert macs == pytest.approx(giga, rel=0.01, abs=0.05)
 
 
 def backbone_macs(backbone, height, width):
