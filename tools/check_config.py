@@ -2,6 +2,8 @@
 
 import argparse
 
+from mmengine.logging import MMLogger
+
 from mmvmlp.engine.command_line import add_config_options
 from mmvmlp.engine.config_check import check_config
 from mmvmlp.engine.errors import one_clear_error
@@ -22,6 +24,8 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Check, and exit with 1 where training would fail."""
     arguments = parse_arguments()
+    # The toolboxes tell of every parameter they initialise, hundreds of lines.
+    MMLogger.get_instance('mmengine', log_level='WARNING')
     with one_clear_error():
         config = load_config(arguments.config, arguments.cfg_options)
         if arguments.data_root:
