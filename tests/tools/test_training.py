@@ -16,6 +16,7 @@ from untrained import save_untrained
 from mmvmlp.datasets import make_digit_scenes
 
 DIGITS_CONFIG = 'configs/mask_rcnn_hire_mlp_t_digits.py'
+SEGMENTATION_CONFIG = 'configs/upernet_hire_mlp_t_digits.py'
 COCO_CONFIG = 'configs/mask_rcnn_hire_mlp_s.py'
 # After so few steps no class of 81 reaches the usual threshold, and without any detection there
 # is no AP to compare.
@@ -187,19 +188,26 @@ class SaveParametersOfEachRank(Hook):
 
 
 @pytest.mark.slow
-def test_two_processes_stay_equal(tmp_path, digits_folder, monkeypatch):
-    config = tmp_path / 'two_processes.py'
-    config.write_text(RANKS_CONFIG.format(base=Path(DIGITS_CONFIG).resolve(), folder=tmp_path))
+@pytest.mark.parametrize(
+    ('config', 'layout', 'options'),
+    [
+        (DIGITS_CONFIG, 'coco', ['train_cfg.max_epochs=1']),
+        (SEGMENTATION_CONFIG, 'ade', ['train_cfg.max_iters=3', 'train_cfg.val_interval=3']),
+    ],
+)
+def test_two_processes_stay_equal(tmp_path, monkeypatch, config, layout, options):
+    make_digit_scenes(tmp_path / 'data', layout, train=12, val=4, progress=False)
+    child = tmp_path / 'two_processes.py'
+    child.write_text(RANKS_CONFIG.format(base=Path(config).resolve(), folder=tmp_path))
     (tmp_path / 'save_parameters_of_each_rank.py').write_text(RANKS_HOOK)
     monkeypatch.setenv('PYTHONPATH', str(tmp_path))
     monkeypatch.setenv('PYTHON', sys.executable)
-    monkeypatch.setenv('PORT', '29517')
+    monkeypatch.setenv('PORT', '29517' if layout == 'coco' else '29518')
     result = subprocess.run(
         [
-            *('tools/dist_train.sh', config, '2', '--work-dir', tmp_path / 'work'),
-            *('--data-root', digits_folder, '--cfg-options', 'train_cfg.max_epochs=1'),
-            *('train_dataloader.batch_size=2', 'train_dataloader.dataset.indices=24'),
-            'val_dataloader.dataset.indices=4',
+            *('tools/dist_train.sh', child, '2', '--work-dir', tmp_path / 'work'),
+            *('--data-root', tmp_path / 'data'),
+            *('--cfg-options', *options, 'train_dataloader.batch_size=2'),
         ],
         capture_output=True,
         text=True,
