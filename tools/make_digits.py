@@ -54,6 +54,14 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         help='least and greatest number of digits in a scene (default: 3 6; imagenet has 1)',
     )
     parser.add_argument(
+        '--digit-height',
+        type=float,
+        nargs=2,
+        metavar=('MIN', 'MAX'),
+        help='least and greatest height of a digit as fractions of the shorter side (default: '
+        '0.25 0.45; 0.5 0.8 for imagenet)',
+    )
+    parser.add_argument(
         '--overwrite',
         action='store_true',
         help='replace digit scenes that were made there before',
@@ -65,7 +73,7 @@ def main() -> int:
     """Make the scenes; returns the exit status."""
     arguments = parse_arguments()
     options = vars(arguments)
-    for pair in ('size', 'digits_per_scene'):
+    for pair in ('size', 'digits_per_scene', 'digit_height'):
         if options[pair] is not None:
             options[pair] = tuple(options[pair])
     try:

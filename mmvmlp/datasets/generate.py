@@ -19,7 +19,7 @@ from mmvmlp.datasets.layouts import FIRST_VAL_IMAGE_ID, Layout, SceneOptions, wr
 from mmvmlp.datasets.sources import attribution
 
 # Raise it whenever the same request would give other files.
-GENERATOR_VERSION = 3
+GENERATOR_VERSION = 4
 
 MANIFEST_NAME = 'digit_scenes.json'
 DEFAULT_SIZES: dict[Layout, tuple[int, int]] = {
@@ -29,6 +29,12 @@ DEFAULT_SIZES: dict[Layout, tuple[int, int]] = {
 }
 SMALLEST_SIZES: dict[Layout, int] = {'coco': 64, 'ade': 64, 'imagenet': 32}
 LARGEST_SIZE = 2048
+DEFAULT_DIGIT_HEIGHTS: dict[Layout, tuple[float, float]] = {
+    'coco': (0.25, 0.45),
+    'ade': (0.25, 0.45),
+    'imagenet': (0.5, 0.8),
+}
+SMALLEST_DIGIT_HEIGHT, LARGEST_DIGIT_HEIGHT = 0.1, 0.95
 MOST_DIGITS = 12
 
 
@@ -42,6 +48,7 @@ def make_digit_scenes(
     categories: str = 'digits',
     *,
     digits_per_scene: tuple[int, int] = (3, 6),
+    digit_height: tuple[float, float] | None = None,
     overwrite: bool = False,
     renew: bool = False,
     progress: bool = True,
@@ -60,6 +67,8 @@ def make_digit_scenes(
             there are.
         categories: Category names of a COCO layout: 'digits', or 'coco80' for the eighty of COCO.
         digits_per_scene: Least and greatest number of digits in a scene; 'imagenet' has one.
+        digit_height: Least and greatest height of a digit as fractions of the shorter side; by
+            default 0.25 and 0.45, and 0.5 and 0.8 for 'imagenet'.
         overwrite: Replace what this generator made there before, be it the same or not.
         renew: Replace what another version of this generator made there for the same request.
         progress: Show a progress bar.
@@ -71,7 +80,9 @@ def make_digit_scenes(
         ValueError: If an argument has a value that is not accepted.
         FileExistsError: If something else is at `out_dir`, with what can be done about it.
     """
-    options = _checked_options(layout, train, val, size, seed, categories, digits_per_scene)
+    options = _checked_options(
+        layout, train, val, size, seed, categories, digits_per_scene, digit_height
+    )
     folder = Path(out_dir).expanduser()
     # Where a link leads to another disk, the temporary folder must be on that disk.
     target = folder.resolve()
@@ -115,6 +126,7 @@ def _checked_options(
     seed: int,
     categories: str,
     digits_per_scene: tuple[int, int],
+    digit_height: tuple[float, float] | None,
 ) -> SceneOptions:
     if layout not in get_args(Layout):
         raise ValueError(f'layout must be one of {_listed(get_args(Layout))}, got {layout!r}')
@@ -149,6 +161,7 @@ def _checked_options(
         seed=seed,
         categories=cast('Categories', categories),
         digits_per_scene=(fewest, most),
+        digit_height=_checked_heights(digit_height or DEFAULT_DIGIT_HEIGHTS[known_layout]),
     )
 
 
@@ -161,6 +174,19 @@ def _checked_pair(
     for number in pair:
         _check_range(name, number, least, most)
     return int(pair[0]), int(pair[-1])
+
+
+def _checked_heights(value: tuple[float, float]) -> tuple[float, float]:
+    try:
+        least, most = map(float, value)
+    except (TypeError, ValueError):
+        least = most = -1.0
+    if not SMALLEST_DIGIT_HEIGHT <= least <= most <= LARGEST_DIGIT_HEIGHT:
+        raise ValueError(
+            'digit_height must be two fractions of the shorter side from '
+            f'{SMALLEST_DIGIT_HEIGHT} to {LARGEST_DIGIT_HEIGHT}, the least first, got {value!r}'
+        )
+    return least, most
 
 
 def _check_range(name: str, value: Any, least: int, most: int) -> None:
@@ -192,7 +218,8 @@ def _is_up_to_date(target: Path, manifest_text: str, overwrite: bool, renew: boo
     if present == manifest_text:
         return True
     there, asked = json.loads(present), json.loads(manifest_text)
-    if renew and {**there, 'version': GENERATOR_VERSION} == asked:
+    # An option that the other version did not have was at its default.
+    if renew and {**asked, **there, 'version': GENERATOR_VERSION} == asked:
         print(
             f'{target} was made by version {there.get("version")} of the generator; '
             f'version {GENERATOR_VERSION} makes it anew.'

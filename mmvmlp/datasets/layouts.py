@@ -37,6 +37,7 @@ class SceneOptions:
         seed: Pictures are the same for the same seed, whatever their number.
         categories: Names in a COCO layout, 'digits' or 'coco80'.
         digits_per_scene: Least and greatest number of digits in a scene; unused by 'imagenet'.
+        digit_height: Least and greatest height of a digit as fractions of the shorter side.
     """
 
     layout: Layout
@@ -46,6 +47,7 @@ class SceneOptions:
     seed: int
     categories: Categories
     digits_per_scene: tuple[int, int]
+    digit_height: tuple[float, float]
 
     def count(self, split: Split) -> int:
         """Number of pictures in a split."""
@@ -54,13 +56,21 @@ class SceneOptions:
     def scene(self, split: Split, index: int) -> Scene:
         """Compose one picture of this data set."""
         if self.layout == 'imagenet':
-            return compose_clutter(split, index, seed=self.seed, size=self.size, label=index % 10)
+            return compose_clutter(
+                split,
+                index,
+                seed=self.seed,
+                size=self.size,
+                digit_height=self.digit_height,
+                label=index % 10,
+            )
         return compose_scene(
             split,
             index,
             seed=self.seed,
             size=self.size,
             digits_per_scene=self.digits_per_scene,
+            digit_height=self.digit_height,
         )
 
 

@@ -17,9 +17,6 @@ Rgb = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
-# Heights are fractions of the scene's shorter side, so that a bigger scene is the same task.
-SCENE_DIGIT_HEIGHT = (0.25, 0.45)
-CLUTTER_DIGIT_HEIGHT = (0.5, 0.8)
 ROTATION_DEGREES = 15.0
 STRETCH = 0.1
 
@@ -95,6 +92,7 @@ def compose_scene(
     seed: int,
     size: tuple[int, int],
     digits_per_scene: tuple[int, int],
+    digit_height: tuple[float, float],
 ) -> Scene:
     """Compose a scene of several digits; it depends on the arguments and on nothing else.
 
@@ -105,6 +103,8 @@ def compose_scene(
         size: Height and width in pixels.
         digits_per_scene: Least and greatest number of digits. A scene gets fewer where no
             room is left.
+        digit_height: Least and greatest height of a digit as fractions of the shorter side, so
+            that a bigger scene is the same task.
 
     Returns:
         The scene. Its masks do not overlap, and every digit lies wholly inside, at least 70 %
@@ -117,7 +117,7 @@ def compose_scene(
     digits: list[Digit] = []
     for _ in range(count):
         for _ in range(PLACEMENT_TRIES):
-            glyph = _draw_glyph(rng, split, size, SCENE_DIGIT_HEIGHT)
+            glyph = _draw_glyph(rng, split, size, digit_height)
             height, width = glyph.alpha.shape
             top = int(rng.integers(size[0] - height + 1))
             left = int(rng.integers(size[1] - width + 1))
@@ -138,7 +138,13 @@ def compose_scene(
 
 
 def compose_clutter(
-    split: Split, index: int, *, seed: int, size: tuple[int, int], label: int
+    split: Split,
+    index: int,
+    *,
+    seed: int,
+    size: tuple[int, int],
+    digit_height: tuple[float, float],
+    label: int,
 ) -> Scene:
     """Compose a picture of one whole digit amid fragments of others at the border.
 
@@ -147,6 +153,7 @@ def compose_clutter(
         index: Number of the picture within the split, from 0.
         seed: Seed of the whole data set.
         size: Height and width in pixels.
+        digit_height: Least and greatest height of a digit as fractions of the shorter side.
         label: The digit to show, 0 to 9.
 
     Returns:
@@ -156,13 +163,13 @@ def compose_clutter(
     canvas, photograph = _background(rng, split, size)
     fragments = np.zeros(size, dtype=np.bool_)
     for _ in range(int(rng.integers(2, 5))):
-        fragment = _draw_glyph(rng, split, size, CLUTTER_DIGIT_HEIGHT)
+        fragment = _draw_glyph(rng, split, size, digit_height)
         top, left = _border_position(rng, fragment.alpha.shape, size)
         colour = _contrasting_colour(rng, canvas, fragments, fragment.alpha, top, left)
         _blend(canvas, fragment.alpha, top, left, colour)
         inside, opacity = _overlap(fragments, fragment.alpha, top, left)
         inside |= opacity >= 0.5
-    glyph = _draw_glyph(rng, split, size, CLUTTER_DIGIT_HEIGHT, label)
+    glyph = _draw_glyph(rng, split, size, digit_height, label)
     height, width = glyph.alpha.shape
     # The digit asked for is the one near the middle, but never at the same pixel.
     top = round((size[0] - height) * float(rng.uniform(0.25, 0.75)))
@@ -207,14 +214,14 @@ def _draw_glyph(
     rng: np.random.Generator,
     split: Split,
     size: tuple[int, int],
-    height_range: tuple[float, float],
+    digit_height: tuple[float, float],
     label: int | None = None,
 ) -> _Glyph:
     scans = load_digit_scans(split)
     if label is None:
         label = int(rng.integers(10))
     chosen = int(rng.choice(np.flatnonzero(scans.labels == label)))
-    pixels_per_cell = min(size) * float(rng.uniform(*height_range)) / 8
+    pixels_per_cell = min(size) * float(rng.uniform(*digit_height)) / 8
     stretch = float(rng.uniform(1 - STRETCH, 1 + STRETCH))
     degrees = float(rng.uniform(-ROTATION_DEGREES, ROTATION_DEGREES))
     level = float(rng.uniform(*STROKE_LEVEL))

@@ -37,9 +37,11 @@ def make(folder: Path, **options: Any) -> Path:
 
 
 def age(folder: Path) -> None:
-    """Make it look as if an earlier version of the generator had made it."""
+    """Make it look as if an earlier version of the generator, with fewer options, had made it."""
     manifest = folder / 'digit_scenes.json'
-    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), 'version': 1}))
+    contents = json.loads(manifest.read_text())
+    del contents['digit_height']
+    manifest.write_text(json.dumps({**contents, 'version': 1}))
     (folder / 'ATTRIBUTION.txt').write_text('old')
 
 
@@ -113,7 +115,13 @@ def test_renewing_keeps_scenes_of_other_options(tmp_path: Path, aged: bool) -> N
 
 def test_refusal_names_the_command_that_replaces(tmp_path: Path) -> None:
     folder = make(tmp_path / 'my digits')
-    request = {'train': 2, 'size': (64, 80), 'seed': 5, 'digits_per_scene': (1, 2)}
+    request = {
+        'train': 2,
+        'size': (64, 80),
+        'seed': 5,
+        'digits_per_scene': (1, 2),
+        'digit_height': (0.3, 0.35),
+    }
     with pytest.raises(FileExistsError) as refusal:
         make(folder, **request)
     command = shlex.split(str(refusal.value).splitlines()[-1])
@@ -224,6 +232,10 @@ def test_two_runs_at_once_make_it_once(tmp_path: Path) -> None:
         ('categories', 'coco', "'digits', 'coco80'"),
         ('digits_per_scene', (0, 3), 'from 1'),
         ('digits_per_scene', (5, 3), 'least number first'),
+        ('digit_height', (0.5, 0.4), 'the least first'),
+        ('digit_height', (0.0, 0.4), 'from 0.1 to 0.95'),
+        ('digit_height', (0.5, 1.0), 'from 0.1 to 0.95'),
+        ('digit_height', 0.5, 'two fractions'),
     ],
 )
 def test_bad_value_is_named(tmp_path: Path, name: str, value: Any, accepted: str) -> None:
@@ -248,7 +260,7 @@ def test_tool_reports_a_bad_value_in_one_line(tmp_path: Path) -> None:
 
 def test_tool_passes_its_options_on(tmp_path: Path) -> None:
     options = ['--train', 2, '--val', 1, '--size', 64, 80, '--seed', 3]
-    options += ['--digits-per-scene', 1, 2, '--categories', 'coco80']
+    options += ['--digits-per-scene', 1, 2, '--digit-height', 0.5, 0.6, '--categories', 'coco80']
     result = run_tool(tmp_path / 'tool', *options)
     assert result.returncode == 0, result.stderr
     made = make(
@@ -258,6 +270,7 @@ def test_tool_passes_its_options_on(tmp_path: Path) -> None:
         size=(64, 80),
         seed=3,
         digits_per_scene=(1, 2),
+        digit_height=(0.5, 0.6),
         categories='coco80',
     )
     assert hashes(tmp_path / 'tool') == hashes(made)

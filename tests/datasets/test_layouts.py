@@ -19,7 +19,9 @@ SIZE = (96, 144)
 
 
 def scene(split: Any, index: int) -> Any:
-    return compose_scene(split, index, seed=0, size=SIZE, digits_per_scene=(3, 6))
+    return compose_scene(
+        split, index, seed=0, size=SIZE, digits_per_scene=(3, 6), digit_height=(0.25, 0.45)
+    )
 
 
 @pytest.mark.parametrize(('split', 'count'), [('train', TRAIN), ('val', VAL)])
@@ -89,7 +91,9 @@ def test_mmdet_loads_coco_with_only_the_root_changed(tmp_path: Path) -> None:
     )
     assert len(dataset) == 10
     first = dataset[0]
-    digits = compose_scene('train', 0, seed=0, size=(64, 64), digits_per_scene=(3, 6)).digits
+    digits = compose_scene(
+        'train', 0, seed=0, size=(64, 64), digits_per_scene=(3, 6), digit_height=(0.25, 0.45)
+    ).digits
     assert list(first['gt_bboxes_labels']) == [8 * digit.label for digit in digits]
     assert np.array_equal(first['gt_masks'].masks, np.stack([digit.mask for digit in digits]))
 

@@ -18,7 +18,9 @@ sides = st.integers(64, 320)
 def compose(
     index: int, split: Split = 'train', size: tuple[int, int] = (192, 192), seed: int = 0
 ) -> Scene:
-    return compose_scene(split, index, seed=seed, size=size, digits_per_scene=(3, 6))
+    return compose_scene(
+        split, index, seed=seed, size=size, digits_per_scene=(3, 6), digit_height=(0.25, 0.45)
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -43,9 +45,19 @@ def test_scene_of_any_size(split: Split, index: int, height: int, width: int, se
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(0, 10**6), st.integers(32, 320), st.integers(32, 320), st.integers(0, 9))
-def test_clutter_of_any_size(index: int, height: int, width: int, label: int) -> None:
-    scene = compose_clutter('val', index, seed=0, size=(height, width), label=label)
+@given(
+    st.integers(0, 10**6),
+    st.integers(32, 320),
+    st.integers(32, 320),
+    st.sampled_from([(0.5, 0.8), (0.75, 0.95), (0.95, 0.95)]),
+    st.integers(0, 9),
+)
+def test_clutter_of_any_size(
+    index: int, height: int, width: int, digit_height: tuple[float, float], label: int
+) -> None:
+    scene = compose_clutter(
+        'val', index, seed=0, size=(height, width), digit_height=digit_height, label=label
+    )
     assert scene.image.shape == (height, width, 3)
     (digit,) = scene.digits
     assert digit.label == label

@@ -1,0 +1,62 @@
+# Hire-MLP-Tiny on pictures of one digit amid fragments of others, in folders by class as ImageNet
+# is, trained from scratch on two cores: small pictures, plain SGD, no mixing of pictures.
+_base_ = 'classify_hire_mlp_t.py'
+
+data_root = 'data/digits_classes/'
+num_classes = 10
+size = 48
+
+data_preprocessor = dict(num_classes=num_classes)
+model = dict(head=dict(num_classes=num_classes), train_cfg=dict(_delete_=True))
+
+# No flips: a mirrored digit is none.
+train_pipeline = [
+    dict(type='mmvmlp.LoadImageFromFile'),
+    dict(type='RandomResizedCrop', scale=size, crop_ratio_range=(0.7, 1.0)),
+    dict(type='PackInputs'),
+]
+test_pipeline = [
+    dict(type='mmvmlp.LoadImageFromFile'),
+    dict(type='Resize', scale=(size, size)),
+    dict(type='PackInputs'),
+]
+# Loaded by the training process itself: the pictures are small, and two cores are few.
+loader = dict(batch_size=40, num_workers=0, persistent_workers=False)
+dataset = dict(_delete_=True, type='CustomDataset', data_root=data_root)
+train_dataloader = dict(
+    **loader,
+    sampler=dict(type='DefaultSampler'),
+    dataset=dict(**dataset, data_prefix='train', pipeline=train_pipeline),
+)
+val_dataloader = dict(**loader, dataset=dict(**dataset, data_prefix='val', pipeline=test_pipeline))
+test_dataloader = val_dataloader
+val_evaluator = dict(topk=(1,))
+test_evaluator = val_evaluator
+
+optim_wrapper = dict(
+    optimizer=dict(
+        _delete_=True,
+        type='SGD',
+        lr=0.02,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=5e-4,
+        fused=True,
+    ),
+    clip_grad=dict(max_norm=5.0),
+)
+max_epochs = 1
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(
+        type='CosineAnnealingLR',
+        by_epoch=True,
+        begin=0,
+        end=max_epochs,
+        convert_to_iter_based=True,
+        eta_min=0.0,
+    ),
+]
+train_cfg = dict(max_epochs=max_epochs)
+default_hooks = dict(logger=dict(interval=50), checkpoint=dict(max_keep_ckpts=1))
+auto_scale_lr = dict(base_batch_size=40)
