@@ -174,9 +174,9 @@ def test_tables_have_mean_and_spread(folder):
     assert '| 1,234,567 | 2 | 60 |' in contents['networks']
     assert '75.0 (70.0 to 80.0)' in contents['detection_mask']
     assert contents['detectors'].splitlines()[2:] == [
-        '| ResMLP | `some_config` | 1,234,567 | 2 | 1.0 (1.0 to 1.0) | 90.0 (90.0 to 90.0) | '
+        '| ResMLP | `some_config` | 1,234,567 | 2 | 1.0 | 90.0 (90.0 to 90.0) | '
         '90.0 (90.0 to 90.0) |',
-        '| S²-MLP | `some_config` | 1,234,567 | 2 | 1.0 (1.0 to 1.0) | 60.0 (60.0 to 60.0) | '
+        '| S²-MLP | `some_config` | 1,234,567 | 2 | 1.0 | 60.0 (60.0 to 60.0) | '
         '60.0 (60.0 to 60.0) |',
     ]
 
