@@ -1,10 +1,12 @@
-# Hire-MLP-Tiny on pictures of one digit amid fragments of others, in folders by class as ImageNet
-# is, trained from scratch on two cores: small pictures, plain SGD, no mixing of pictures.
+# Hire-MLP-Tiny on small pictures of one digit amid fragments of others, in folders by class as
+# ImageNet is, trained from scratch on two cores: plain SGD, no mixing of pictures. Its data:
+# python tools/make_digits.py data/digits_classes --layout imagenet --train 15000 --val 1000 \
+#     --size 32 --digit-height 0.75 0.95
 _base_ = 'classify_hire_mlp_t.py'
 
 data_root = 'data/digits_classes/'
 num_classes = 10
-size = 48
+size = 32
 
 data_preprocessor = dict(num_classes=num_classes)
 model = dict(head=dict(num_classes=num_classes), train_cfg=dict(_delete_=True))
@@ -12,7 +14,11 @@ model = dict(head=dict(num_classes=num_classes), train_cfg=dict(_delete_=True))
 # No flips: a mirrored digit is none.
 train_pipeline = [
     dict(type='mmvmlp.LoadImageFromFile'),
-    dict(type='RandomResizedCrop', scale=size, crop_ratio_range=(0.7, 1.0)),
+    dict(type='RandomResizedCrop', scale=size, crop_ratio_range=(0.75, 1.0)),
+    # The colours of val's photographs are others than train's, and digits differ from what they
+    # cover: where the one is bright, the other is dark.
+    dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.7, hue=0.5),
+    dict(type='Invert', prob=0.5),
     dict(type='PackInputs'),
 ]
 test_pipeline = [
@@ -45,7 +51,7 @@ optim_wrapper = dict(
     ),
     clip_grad=dict(max_norm=5.0),
 )
-max_epochs = 1
+max_epochs = 2
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
     dict(
@@ -57,6 +63,6 @@ param_scheduler = [
         eta_min=0.0,
     ),
 ]
-train_cfg = dict(max_epochs=max_epochs)
+train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 default_hooks = dict(logger=dict(interval=50), checkpoint=dict(max_keep_ckpts=1))
 auto_scale_lr = dict(base_batch_size=40)

@@ -16,7 +16,7 @@ from untrained import save_untrained
 from mmvmlp.datasets import make_digit_scenes
 
 DIGITS_CONFIG = 'configs/mask_rcnn_hire_mlp_t_digits.py'
-SEGMENTATION_CONFIG = 'configs/upernet_hire_mlp_t_digits.py'
+SEGMENTATION_CONFIG = 'configs/upernet_hire_mlp_t.py'
 COCO_CONFIG = 'configs/mask_rcnn_hire_mlp_s.py'
 # After so few steps no class of 81 reaches the usual threshold, and without any detection there
 # is no AP to compare.
@@ -192,7 +192,19 @@ class SaveParametersOfEachRank(Hook):
     ('config', 'layout', 'options'),
     [
         (DIGITS_CONFIG, 'coco', ['train_cfg.max_epochs=1']),
-        (SEGMENTATION_CONFIG, 'ade', ['train_cfg.max_iters=3', 'train_cfg.val_interval=3']),
+        (
+            SEGMENTATION_CONFIG,
+            'ade',
+            [
+                *('train_cfg.max_iters=3', 'train_cfg.val_interval=3'),
+                *('model.data_preprocessor.size=(64,64)', 'model.decode_head.channels=64'),
+                *(f'{split}_dataloader.num_workers=0' for split in ('train', 'val')),
+                *(f'{split}_dataloader.persistent_workers=False' for split in ('train', 'val')),
+                'train_dataloader.dataset.pipeline.2.scale=(256,64)',
+                'train_dataloader.dataset.pipeline.3.crop_size=(64,64)',
+                'val_dataloader.dataset.pipeline.1.scale=(256,64)',
+            ],
+        ),
     ],
 )
 def test_two_processes_stay_equal(tmp_path, monkeypatch, config, layout, options):
