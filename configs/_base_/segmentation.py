@@ -1,5 +1,7 @@
 # What all segmentors share: the frame of the model, and what the default_runtime.py and the
 # schedules of mmsegmentation set besides numbers; mmengine does not find those as mmseg::.
+_base_ = 'schedules/norms_without_decay.py'
+
 model = dict(
     type='EncoderDecoder',
     data_preprocessor=dict(
@@ -38,16 +40,8 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
 )
-# No weight decay on norms, nor on what stands in their place in ResMLP and the deep S2-MLP.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', betas=(0.9, 0.999)),
-    paramwise_cfg=dict(
-        norm_decay_mult=0.0,
-        custom_keys={
-            '.norm': dict(decay_mult=0.0),
-            '.scale1.': dict(decay_mult=0.0),
-            '.scale2.': dict(decay_mult=0.0),
-        },
-    ),
+    paramwise_cfg={{_base_.norms_without_decay}},
 )
