@@ -193,16 +193,16 @@ def steps(setup_env, monkeypatch):
 
     calls = Calls()
     halves = {'venv', 'packages', 'openmmlab'}
-    names = ('venv', 'packages', 'openmmlab', 'mmcv', 'package', 'check')
+    names = ('venv', 'packages', 'openmmlab', 'mmcv', 'bytecode', 'package', 'check')
     monkeypatch.setattr(setup_env, 'STEPS', [(n, n in halves, n, step(n)) for n in names])
     return calls
 
 
 def test_second_call_does_nothing(setup_env, steps, capsys):
     setup_env.set_up(any_python=False)
-    assert steps == ['venv', 'packages', 'openmmlab', 'mmcv', 'package', 'check']
+    assert steps == ['venv', 'packages', 'openmmlab', 'mmcv', 'bytecode', 'package', 'check']
     setup_env.set_up(any_python=False)
-    assert len(steps) == 6
+    assert len(steps) == 7
     assert 'is ready' in capsys.readouterr().out.splitlines()[-1]
 
 
@@ -226,7 +226,7 @@ def test_interrupted_compilation_keeps_what_was_installed(setup_env, steps):
     steps.clear()
     steps.failing = ()
     setup_env.set_up(any_python=False)
-    assert steps == ['mmcv', 'package', 'check']
+    assert steps == ['mmcv', 'bytecode', 'package', 'check']
 
 
 def test_failed_check_does_not_look_complete(setup_env, steps):
@@ -260,7 +260,7 @@ def test_other_operators_are_compiled_and_stay(setup_env, steps, monkeypatch):
     steps.clear()
     monkeypatch.setenv('MMVMLP_OPS', 'cpu')
     setup_env.set_up(any_python=False)
-    assert steps == ['mmcv', 'package', 'check']
+    assert steps == ['mmcv', 'bytecode', 'package', 'check']
     steps.clear()
     monkeypatch.setenv('MMVMLP_OPS', '')
     setup_env.set_up(any_python=False)
@@ -282,6 +282,17 @@ def test_environment_of_another_python(setup_env, steps, monkeypatch):
     assert steps == []
     setup_env.set_up(any_python=False)
     assert steps[0] == 'venv'
+
+
+def test_bytecode_is_there_even_where_python_writes_none(setup_env, monkeypatch):
+    monkeypatch.setenv('PYTHONDONTWRITEBYTECODE', '1')
+    for folder in ('package', 'package/tests'):
+        module = setup_env.VENV / 'lib' / folder / 'module.py'
+        module.parent.mkdir(parents=True)
+        module.write_text('')
+    setup_env.compile_bytecode()
+    compiled = {path.parents[1].name for path in setup_env.VENV.rglob('*.pyc')}
+    assert compiled == {'package'}
 
 
 def test_someone_elses_environment_is_left_alone(setup_env, steps):
