@@ -53,6 +53,11 @@ def test_published_counts_are_met_or_the_difference_is_explained(model):
         assert difference <= max(0.01 * published[key], 0.05 * unit), key
 
 
+def test_a_published_result_is_marked_as_not_ours():
+    for model in MODELS:
+        assert model['Metadata'].get('Retrained') is (False if 'Results' in model else None)
+
+
 @pytest.fixture
 def small_checkout(tmp_path):
     """Two models of the index, with counts that are wrong, and the page."""
