@@ -1,0 +1,73 @@
+# UperNet on small digit scenes in ADE20K's layout, background and ten digits: the model of
+# upernet.py with narrow heads, trained from scratch on two cores with plain SGD. Its data:
+# python tools/make_digits.py data/digits_ade --layout ade --train 4000 --val 200 --size 96 \
+#     --digit-height 0.3 0.5
+_base_ = 'upernet_hire_mlp_t.py'
+
+data_root = 'data/digits_ade/'
+scene_size = (96, 96)
+classes = ('background', *'0123456789')
+# Three of four pixels are background, and a network learns to say so first.
+loss = dict(class_weight=[0.2] + [1.0] * 10)
+head = dict(channels=64, num_classes=len(classes), loss_decode=loss)
+
+model = dict(
+    data_preprocessor=dict(size=scene_size),
+    decode_head=head,
+    auxiliary_head=head,
+)
+
+# Val's photographs differ from train's, and a digit is brighter or darker than what it covers: all
+# scenes have the same brightness and contrast, and half of train's are inverted.
+grey = [
+    dict(
+        type='RandomGrayscale', prob=1.0, keep_channels=True, channel_weights=(0.114, 0.587, 0.299)
+    ),
+    dict(type='mmpretrain.Equalize', prob=1.0),
+]
+# No flips: a mirrored digit is none.
+train_pipeline = [
+    dict(type='mmvmlp.LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    *grey,
+    dict(type='mmpretrain.Invert', prob=0.5),
+    dict(type='PackSegInputs'),
+]
+test_pipeline = [
+    dict(type='mmvmlp.LoadImageFromFile'),
+    *grey,
+    dict(type='LoadAnnotations'),
+    dict(type='PackSegInputs'),
+]
+dataset = dict(
+    type='BaseSegDataset',
+    data_root=data_root,
+    metainfo=dict(classes=classes),
+    reduce_zero_label=False,
+)
+# Loaded by the training process itself: the scenes are small, and two cores are few.
+loader = dict(num_workers=0, persistent_workers=False)
+train_dataloader = dict(**loader, batch_size=8, dataset=dict(**dataset, pipeline=train_pipeline))
+val_dataloader = dict(**loader, batch_size=8, dataset=dict(**dataset, pipeline=test_pipeline))
+test_dataloader = val_dataloader
+
+max_iters = 1250
+optim_wrapper = dict(
+    optimizer=dict(
+        _delete_=True,
+        type='SGD',
+        lr=0.2,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=5e-4,
+        fused=True,
+    ),
+    clip_grad=dict(max_norm=5.0),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=0, end=max_iters, eta_min=0.0),
+]
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+default_hooks = dict(checkpoint=dict(interval=max_iters, max_keep_ckpts=1))
+auto_scale_lr = dict(base_batch_size=8)
