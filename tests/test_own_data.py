@@ -1,14 +1,10 @@
 """docs/own_data.md: the commands of each section, pasted in order, do what the page says."""
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from pasted import ROOT, run_pasted
 
-ROOT = Path(__file__).parents[1]
 SECTIONS = dict(
     re.findall(
         r'^## (.+?)\n(?:(?!^## ).)*?^```sh\n(.+?)^```$',
@@ -36,19 +32,8 @@ def test_a_config_has_at_most_25_lines(section):
 @pytest.mark.slow
 @pytest.mark.parametrize('section', RESULTS)
 def test_the_commands_work_when_pasted(section, tmp_path):
-    for folder in ('configs', 'tools'):
-        (tmp_path / folder).symlink_to(ROOT / folder)
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']])
-    result = subprocess.run(
-        ['bash', '-euo', 'pipefail', '-c', SECTIONS[section]],
-        cwd=tmp_path,
-        env={**os.environ, 'PATH': path},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert result.returncode == 0, result.stdout[-6000:]
+    output = run_pasted(SECTIONS[section], tmp_path)
     # The check before training found nothing that would spoil it.
-    assert not re.search('^error: ', result.stdout, re.MULTILINE)
+    assert not re.search('^error: ', output, re.MULTILINE)
     for made in RESULTS[section]:
         assert (tmp_path / 'work_dirs' / made).is_file()
