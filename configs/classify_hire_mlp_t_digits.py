@@ -1,6 +1,6 @@
 # Hire-MLP-Tiny on small pictures of one digit amid fragments of others, in folders by class as
 # ImageNet is, trained from scratch on two cores: plain SGD, no mixing of pictures. Its data:
-# python tools/make_digits.py data/digits_classes --layout imagenet --train 15000 --val 1000 \
+# python tools/make_digits.py data/digits_classes --layout imagenet --train 25000 --val 1000 \
 #     --size 32 --digit-height 0.75 0.95
 _base_ = 'classify_hire_mlp_t.py'
 
@@ -11,23 +11,39 @@ size = 32
 data_preprocessor = dict(num_classes=num_classes)
 model = dict(head=dict(num_classes=num_classes), train_cfg=dict(_delete_=True))
 
+# Val's photographs differ from train's, and a digit is brighter or darker than what it covers: all
+# pictures have the same brightness and contrast, and half of train's are inverted.
+grey = [
+    dict(
+        type='RandomGrayscale', prob=1.0, keep_channels=True, channel_weights=(0.114, 0.587, 0.299)
+    ),
+    dict(type='Equalize', prob=1.0),
+]
 # No flips: a mirrored digit is none.
 train_pipeline = [
     dict(type='mmvmlp.LoadImageFromFile'),
-    dict(type='RandomResizedCrop', scale=size, crop_ratio_range=(0.75, 1.0)),
-    # The colours of val's photographs are others than train's, and digits differ from what they
-    # cover: where the one is bright, the other is dark.
-    dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.7, hue=0.5),
+    dict(type='RandomResizedCrop', scale=size, crop_ratio_range=(0.8, 1.0)),
+    # Val's writers differ from train's, most of all in their slant.
+    dict(
+        type='Shear',
+        magnitude_range=(0.0, 0.2),
+        magnitude_std='inf',
+        direction='horizontal',
+        interpolation='bilinear',
+        prob=1.0,
+    ),
+    *grey,
     dict(type='Invert', prob=0.5),
     dict(type='PackInputs'),
 ]
 test_pipeline = [
     dict(type='mmvmlp.LoadImageFromFile'),
     dict(type='Resize', scale=(size, size)),
+    *grey,
     dict(type='PackInputs'),
 ]
 # Loaded by the training process itself: the pictures are small, and two cores are few.
-loader = dict(batch_size=40, num_workers=0, persistent_workers=False)
+loader = dict(batch_size=100, num_workers=0, persistent_workers=False)
 dataset = dict(_delete_=True, type='CustomDataset', data_root=data_root)
 train_dataloader = dict(
     **loader,
@@ -43,7 +59,7 @@ optim_wrapper = dict(
     optimizer=dict(
         _delete_=True,
         type='SGD',
-        lr=0.02,
+        lr=0.05,
         momentum=0.9,
         nesterov=True,
         weight_decay=5e-4,
@@ -51,9 +67,9 @@ optim_wrapper = dict(
     ),
     clip_grad=dict(max_norm=5.0),
 )
-max_epochs = 2
+max_epochs = 3
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=25),
     dict(
         type='CosineAnnealingLR',
         by_epoch=True,
@@ -65,4 +81,4 @@ param_scheduler = [
 ]
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 default_hooks = dict(logger=dict(interval=50), checkpoint=dict(max_keep_ckpts=1))
-auto_scale_lr = dict(base_batch_size=40)
+auto_scale_lr = dict(base_batch_size=100)
