@@ -2,7 +2,7 @@
 # ImageNet is, trained from scratch on two cores: plain SGD, no mixing of pictures. Its data:
 # python tools/make_digits.py data/digits_classes --layout imagenet --train 25000 --val 1000 \
 #     --size 32 --digit-height 0.75 0.95
-_base_ = 'classify_hire_mlp_t.py'
+_base_ = ['classify_hire_mlp_t.py', '_base_/digits.py']
 
 data_root = 'data/digits_classes/'
 num_classes = 10
@@ -11,14 +11,6 @@ size = 32
 data_preprocessor = dict(num_classes=num_classes)
 model = dict(head=dict(num_classes=num_classes), train_cfg=dict(_delete_=True))
 
-# Val's photographs differ from train's, and a digit is brighter or darker than what it covers: all
-# pictures have the same brightness and contrast, and half of train's are inverted.
-grey = [
-    dict(
-        type='RandomGrayscale', prob=1.0, keep_channels=True, channel_weights=(0.114, 0.587, 0.299)
-    ),
-    dict(type='Equalize', prob=1.0),
-]
 # No flips: a mirrored digit is none.
 train_pipeline = [
     dict(type='mmvmlp.LoadImageFromFile'),
@@ -32,14 +24,14 @@ train_pipeline = [
         interpolation='bilinear',
         prob=1.0,
     ),
-    *grey,
+    *_base_.grey,
     dict(type='Invert', prob=0.5),
     dict(type='PackInputs'),
 ]
 test_pipeline = [
     dict(type='mmvmlp.LoadImageFromFile'),
     dict(type='Resize', scale=(size, size)),
-    *grey,
+    *_base_.grey,
     dict(type='PackInputs'),
 ]
 # Loaded by the training process itself: the pictures are small, and two cores are few.
@@ -56,15 +48,7 @@ val_evaluator = dict(topk=(1,))
 test_evaluator = val_evaluator
 
 optim_wrapper = dict(
-    optimizer=dict(
-        _delete_=True,
-        type='SGD',
-        lr=0.05,
-        momentum=0.9,
-        nesterov=True,
-        weight_decay=5e-4,
-        fused=True,
-    ),
+    optimizer=dict(_delete_=True, lr=0.05, **_base_.sgd),
     clip_grad=dict(max_norm=5.0),
 )
 max_epochs = 3

@@ -2,7 +2,7 @@
 # upernet.py with narrow heads, trained from scratch on two cores with plain SGD. Its data:
 # python tools/make_digits.py data/digits_ade --layout ade --train 4000 --val 200 --size 96 \
 #     --digit-height 0.3 0.5
-_base_ = 'upernet_hire_mlp_t.py'
+_base_ = ['upernet_hire_mlp_t.py', '_base_/digits.py']
 
 data_root = 'data/digits_ade/'
 scene_size = (96, 96)
@@ -17,25 +17,17 @@ model = dict(
     auxiliary_head=head,
 )
 
-# Val's photographs differ from train's, and a digit is brighter or darker than what it covers: all
-# scenes have the same brightness and contrast, and half of train's are inverted.
-grey = [
-    dict(
-        type='RandomGrayscale', prob=1.0, keep_channels=True, channel_weights=(0.114, 0.587, 0.299)
-    ),
-    dict(type='mmpretrain.Equalize', prob=1.0),
-]
 # No flips: a mirrored digit is none.
 train_pipeline = [
     dict(type='mmvmlp.LoadImageFromFile'),
     dict(type='LoadAnnotations'),
-    *grey,
+    *_base_.grey,
     dict(type='mmpretrain.Invert', prob=0.5),
     dict(type='PackSegInputs'),
 ]
 test_pipeline = [
     dict(type='mmvmlp.LoadImageFromFile'),
-    *grey,
+    *_base_.grey,
     dict(type='LoadAnnotations'),
     dict(type='PackSegInputs'),
 ]
@@ -53,15 +45,7 @@ test_dataloader = val_dataloader
 
 max_iters = 1250
 optim_wrapper = dict(
-    optimizer=dict(
-        _delete_=True,
-        type='SGD',
-        lr=0.2,
-        momentum=0.9,
-        nesterov=True,
-        weight_decay=5e-4,
-        fused=True,
-    ),
+    optimizer=dict(_delete_=True, lr=0.2, **_base_.sgd),
     clip_grad=dict(max_norm=5.0),
 )
 param_scheduler = [
