@@ -49,9 +49,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         '--digits-per-scene',
         type=int,
         nargs=2,
-        default=(3, 6),
         metavar=('MIN', 'MAX'),
-        help='least and greatest number of digits in a scene (default: 3 6; imagenet has 1)',
+        help='least and greatest number of digits in a scene (default: 3 6; 3 5 for imagenet, '
+        'where all but one are fragments)',
     )
     parser.add_argument(
         '--digit-height',

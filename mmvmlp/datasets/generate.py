@@ -19,7 +19,7 @@ from mmvmlp.datasets.layouts import FIRST_VAL_IMAGE_ID, Layout, SceneOptions, wr
 from mmvmlp.datasets.sources import attribution
 
 # Raise it whenever the same request would give other files.
-GENERATOR_VERSION = 4
+GENERATOR_VERSION = 5
 
 MANIFEST_NAME = 'digit_scenes.json'
 DEFAULT_SIZES: dict[Layout, tuple[int, int]] = {
@@ -29,6 +29,11 @@ DEFAULT_SIZES: dict[Layout, tuple[int, int]] = {
 }
 SMALLEST_SIZES: dict[Layout, int] = {'coco': 64, 'ade': 64, 'imagenet': 32}
 LARGEST_SIZE = 2048
+DEFAULT_DIGITS_PER_SCENE: dict[Layout, tuple[int, int]] = {
+    'coco': (3, 6),
+    'ade': (3, 6),
+    'imagenet': (3, 5),
+}
 DEFAULT_DIGIT_HEIGHTS: dict[Layout, tuple[float, float]] = {
     'coco': (0.25, 0.45),
     'ade': (0.25, 0.45),
@@ -47,7 +52,7 @@ def make_digit_scenes(
     seed: int = 0,
     categories: str = 'digits',
     *,
-    digits_per_scene: tuple[int, int] = (3, 6),
+    digits_per_scene: tuple[int, int] | None = None,
     digit_height: tuple[float, float] | None = None,
     overwrite: bool = False,
     renew: bool = False,
@@ -66,7 +71,8 @@ def make_digit_scenes(
         seed: Picture number i of a split depends on the seed, the split and i, not on how many
             there are.
         categories: Category names of a COCO layout: 'digits', or 'coco80' for the eighty of COCO.
-        digits_per_scene: Least and greatest number of digits in a scene; 'imagenet' has one.
+        digits_per_scene: Least and greatest number of digits in a scene; by default 3 and 6, and 3
+            and 5 for 'imagenet', where all but one are fragments cut off by the border.
         digit_height: Least and greatest height of a digit as fractions of the shorter side; by
             default 0.25 and 0.45, and 0.5 and 0.8 for 'imagenet'.
         overwrite: Replace what this generator made there before, be it the same or not.
@@ -125,7 +131,7 @@ def _checked_options(
     size: int | tuple[int, int] | None,
     seed: int,
     categories: str,
-    digits_per_scene: tuple[int, int],
+    digits_per_scene: tuple[int, int] | None,
     digit_height: tuple[float, float] | None,
 ) -> SceneOptions:
     if layout not in get_args(Layout):
@@ -148,7 +154,12 @@ def _checked_options(
         SMALLEST_SIZES[known_layout],
         LARGEST_SIZE,
     )
-    fewest, most = _checked_pair('digits_per_scene', digits_per_scene, 1, MOST_DIGITS)
+    fewest, most = _checked_pair(
+        'digits_per_scene',
+        DEFAULT_DIGITS_PER_SCENE[known_layout] if digits_per_scene is None else digits_per_scene,
+        1,
+        MOST_DIGITS,
+    )
     if fewest > most:
         raise ValueError(
             f'digits_per_scene must have its least number first, got {digits_per_scene}'

@@ -36,7 +36,8 @@ class SceneOptions:
         size: Height and width of every picture in pixels.
         seed: Pictures are the same for the same seed, whatever their number.
         categories: Names in a COCO layout, 'digits' or 'coco80'.
-        digits_per_scene: Least and greatest number of digits in a scene; unused by 'imagenet'.
+        digits_per_scene: Least and greatest number of digits in a scene; in an 'imagenet' layout
+            all but one are fragments.
         digit_height: Least and greatest height of a digit as fractions of the shorter side.
     """
 
@@ -61,6 +62,7 @@ class SceneOptions:
                 index,
                 seed=self.seed,
                 size=self.size,
+                digits_per_scene=self.digits_per_scene,
                 digit_height=self.digit_height,
                 label=index % 10,
             )

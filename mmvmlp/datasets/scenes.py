@@ -143,6 +143,7 @@ def compose_clutter(
     *,
     seed: int,
     size: tuple[int, int],
+    digits_per_scene: tuple[int, int],
     digit_height: tuple[float, float],
     label: int,
 ) -> Scene:
@@ -153,6 +154,7 @@ def compose_clutter(
         index: Number of the picture within the split, from 0.
         seed: Seed of the whole data set.
         size: Height and width in pixels.
+        digits_per_scene: Least and greatest number of digits: the whole one and the fragments.
         digit_height: Least and greatest height of a digit as fractions of the shorter side.
         label: The digit to show, 0 to 9.
 
@@ -162,7 +164,8 @@ def compose_clutter(
     rng = _generator(seed, split, index)
     canvas, photograph = _background(rng, split, size)
     fragments = np.zeros(size, dtype=np.bool_)
-    for _ in range(int(rng.integers(2, 5))):
+    count = int(rng.integers(digits_per_scene[0], digits_per_scene[1] + 1))
+    for _ in range(count - 1):
         fragment = _draw_glyph(rng, split, size, digit_height)
         top, left = _border_position(rng, fragment.alpha.shape, size)
         colour = _contrasting_colour(rng, canvas, fragments, fragment.alpha, top, left)

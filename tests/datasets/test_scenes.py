@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmvmlp.datasets import Scene, compose_clutter, compose_scene
+from mmvmlp.datasets import Scene, compose_clutter, compose_scene, scenes
 from mmvmlp.datasets.sources import SPLITS, Split, load_digit_scans
 
 sides = st.integers(64, 320)
@@ -56,12 +56,41 @@ def test_clutter_of_any_size(
     index: int, height: int, width: int, digit_height: tuple[float, float], label: int
 ) -> None:
     scene = compose_clutter(
-        'val', index, seed=0, size=(height, width), digit_height=digit_height, label=label
+        'val',
+        index,
+        seed=0,
+        size=(height, width),
+        digits_per_scene=(1, 5),
+        digit_height=digit_height,
+        label=label,
     )
     assert scene.image.shape == (height, width, 3)
     (digit,) = scene.digits
     assert digit.label == label
     assert digit.mask.any()
+
+
+def test_clutter_has_as_many_digits_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    draw = scenes._draw_glyph
+    monkeypatch.setattr(
+        scenes, '_draw_glyph', lambda *arguments: drawn.append(arguments) or draw(*arguments)
+    )
+    for asked in ((1, 1), (3, 5)):
+        counts = set()
+        for index in range(30):
+            drawn.clear()
+            compose_clutter(
+                'train',
+                index,
+                seed=0,
+                size=(64, 64),
+                digits_per_scene=asked,
+                digit_height=(0.5, 0.8),
+                label=7,
+            )
+            counts.add(len(drawn))
+        assert counts == set(range(asked[0], asked[1] + 1))
 
 
 def test_number_of_digits_is_as_asked() -> None:
