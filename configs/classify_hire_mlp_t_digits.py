@@ -1,7 +1,7 @@
-# Hire-MLP-Tiny on small pictures of one digit amid fragments of others, in folders by class as
-# ImageNet is, trained from scratch on two cores: plain SGD, no mixing of pictures. Its data:
+# Hire-MLP-Tiny on small pictures of one digit, in folders by class as ImageNet is, trained from
+# scratch on two cores: plain SGD, no mixing of pictures. Its data:
 # python tools/make_digits.py data/digits_classes --layout imagenet --train 25000 --val 1000 \
-#     --size 32 --digit-height 0.75 0.95
+#     --size 32 --digits-per-scene 1 1 --digit-height 0.75 0.95
 _base_ = ['classify_hire_mlp_t.py', '_base_/digits.py']
 
 data_root = 'data/digits_classes/'

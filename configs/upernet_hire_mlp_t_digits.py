@@ -8,7 +8,7 @@ data_root = 'data/digits_ade/'
 scene_size = (96, 96)
 classes = ('background', *'0123456789')
 # Three of four pixels are background, and a network learns to say so first.
-loss = dict(class_weight=[0.2] + [1.0] * 10)
+loss = dict(class_weight=[0.4] + [1.0] * 10)
 head = dict(channels=64, num_classes=len(classes), loss_decode=loss)
 
 model = dict(
