@@ -31,6 +31,8 @@ test_pipeline = [
     dict(type='LoadAnnotations'),
     dict(type='PackSegInputs'),
 ]
+# The inherited scales and crops are ADE20K's.
+tta_pipeline = None
 dataset = dict(
     type='BaseSegDataset',
     data_root=data_root,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, FUNCTIONS, MODELS, init_default_scope
 
 from mmvmlp.backbones.base import VisionMLP
-from mmvmlp.engine.run_config import check_data
+from mmvmlp.engine.run_config import annotations_of_evaluators, check_data
 
 SPLITS = ('train', 'val', 'test')
 IMAGES_IN_STEP = 2
@@ -70,6 +71,7 @@ def check_config(config: Config) -> Iterator[Finding]:
             continue
         findings = list(_data(split, dataset, classes))
         findings += _heads(split, config, dataset)
+        findings += _evaluators(split, config, dataset)
         yield from findings
         if any(finding.blocks for finding in (*necks, *findings)):
             continue
@@ -272,6 +274,24 @@ def _heads(split: str, config: Config, dataset: Any) -> Iterator[Finding]:
                 f'{number} classes',
                 f'num_classes={number}',
             )
+
+
+def _evaluators(split: str, config: Config, dataset: Any) -> Iterator[Finding]:
+    """Compare the annotations that are loaded with those that predictions are compared with."""
+    loaded = getattr(dataset, 'ann_file', None)
+    if not loaded:
+        return
+    loader = config[f'{split}_dataloader']
+    evaluated = [name for name in SPLITS if config.get(f'{name}_dataloader') == loader]
+    for name in evaluated:
+        for setting, path in annotations_of_evaluators(config, name).items():
+            if os.path.realpath(path) != os.path.realpath(loaded):
+                yield Finding(
+                    True,
+                    f'{setting}={path!r}, but {split}_dataloader.dataset has the annotations '
+                    f'{loaded!r}',
+                    f'ann_file={loaded!r}',
+                )
 
 
 def _with_classes(settings: Any, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -118,7 +118,7 @@ def set_test_time_augmentation(config: Config) -> None:
     Raises:
         ValueError: If the config has none.
     """
-    missing = [name for name in ('tta_model', 'tta_pipeline') if name not in config]
+    missing = [name for name in ('tta_model', 'tta_pipeline') if not config.get(name)]
     if missing:
         named = ' and no '.join(missing)
         raise ValueError(f'test-time augmentation: the config {config.filename} has no {named}')
@@ -206,7 +206,7 @@ def _plain_batch_norm(value: Any) -> Iterator[int]:
 
 
 def check_data(config: Config, splits: tuple[str, ...] = SPLITS) -> None:
-    """Look for the files that the data sets of a config will open first.
+    """Look for the files that the data sets and evaluators of a config will open first.
 
     Args:
         config: The config of the run.
@@ -218,10 +218,14 @@ def check_data(config: Config, splits: tuple[str, ...] = SPLITS) -> None:
     """
     expected: dict[str, list[str]] = {}
     for split in splits:
+        root = ''
         for dataset in _datasets(config.get(f'{split}_dataloader') or {}):
-            paths = expected.setdefault(dataset.get('data_root') or '', [])
-            paths += [path for path in _first_paths(dataset) if path not in paths]
-    for root, paths in expected.items():
+            root = dataset.get('data_root') or ''
+            expected.setdefault(root, []).extend(_first_paths(dataset))
+        evaluated = annotations_of_evaluators(config, split)
+        expected.setdefault(root, []).extend(evaluated.values())
+    for root, repeated in expected.items():
+        paths = list(dict.fromkeys(repeated))
         missing = [path for path in paths if not os.path.exists(path)]
         if missing:
             folder = f'data set folder {root!r}' if root else 'data set'
@@ -234,6 +238,31 @@ def check_data(config: Config, splits: tuple[str, ...] = SPLITS) -> None:
                 + 'Give the folder that holds them with --data-root DIR, or make a small data set '
                 'with tools/make_digits.py.'
             )
+
+
+def annotations_of_evaluators(config: Config, split: str) -> dict[str, str]:
+    """Find the annotation files that a split is evaluated with.
+
+    Args:
+        config: The config of the run.
+        split: ``'val'`` or ``'test'``; others have no evaluator.
+
+    Returns:
+        For each evaluator that has a file of its own, the setting's name and the path.
+    """
+    name = f'{split}_evaluator'
+    evaluators = config.get(name) or []
+    several = isinstance(evaluators, (list, tuple))
+    named = (
+        {f'{name}.{index}': evaluator for index, evaluator in enumerate(evaluators)}
+        if several
+        else {name: evaluators}
+    )
+    return {
+        f'{name}.ann_file': evaluator['ann_file']
+        for name, evaluator in named.items()
+        if evaluator.get('ann_file')
+    }
 
 
 def _datasets(value: Any) -> Iterator[dict[str, Any]]:

@@ -70,6 +70,16 @@ def test_parts_that_disagree_are_named(coco, setting, value, named):
     assert all(part in found[0][1] for part in named), found
 
 
+def test_evaluators_of_other_annotations_are_named(coco):
+    other = str(coco / 'annotations/instances_train2017.json')
+    # `set_data_root` moves what lies under the config's folder, and leaves what lies elsewhere.
+    found = findings(DIGITS, coco, val_evaluator__ann_file=other)
+    assert all(blocks for blocks, _ in found)
+    (text,) = (text for _, text in found)
+    assert f'val_evaluator.ann_file={other!r}' in text
+    assert str(coco / 'annotations/instances_val2017.json') in text
+
+
 def test_necks_of_single_stride_networks_are_compared(coco):
     config = 'configs/mask_rcnn_resmlp_digits.py'
     blocks, text = the_finding(config, coco, model__neck__0__in_channels=96)

@@ -96,6 +96,21 @@ def test_missing_data_are_named_in_each_toolboxs_layout(tmp_path, dataset, missi
     check_data(config)
 
 
+@pytest.mark.parametrize('several', [False, True])
+def test_missing_annotations_of_an_evaluator_are_named(tmp_path, several):
+    evaluator = {'type': 'CocoMetric', 'ann_file': str(tmp_path / 'val.json')}
+    config = Config(
+        {
+            'val_dataloader': {'dataset': {'data_root': str(tmp_path)}},
+            'val_evaluator': [evaluator] if several else evaluator,
+        }
+    )
+    with pytest.raises(FileNotFoundError, match=r'val\.json'):
+        check_data(config)
+    (tmp_path / 'val.json').touch()
+    check_data(config)
+
+
 def test_a_missing_config_is_named():
     with pytest.raises(FileNotFoundError, match=r'configs/none\.py'):
         load_config('configs/none.py')
