@@ -50,7 +50,8 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=True, end=3, convert_to_iter_based=True),
     dict(
         type='CosineAnnealingLR',
-        eta_min=1e-6,
+        # A fraction: 1e-6 for all would be more than the lowest layers ever have.
+        eta_min_ratio=0.01,
         by_epoch=True,
         begin=3,
         end=max_epochs,

@@ -3,11 +3,12 @@
 import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS, PARAM_SCHEDULERS, init_default_scope
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmvmlp.backbones.base import registered_families
+from mmvmlp.engine.run_config import load_config
 from mmvmlp.ops import Affine, LayerNorm2d, LayerScale
 
 LR, RATE, WEIGHT_DECAY = 0.1, 0.5, 0.05
@@ -150,3 +151,27 @@ def test_what_it_needs_is_named():
     del config['optimizer']['lr']
     with pytest.raises(ValueError, match='lr'):
         build_optim_wrapper(MODELS.build({'type': 'mmvmlp.HireMLP'}), config)
+
+
+def test_fine_tuning_ends_as_it_begins_with_lower_rates_for_lower_layers():
+    config = load_config('configs/classify_hire_mlp_s_finetune.py')
+    init_default_scope('mmpretrain')
+    with torch.device('meta'):
+        model = MODELS.build(config.model)
+    optimizer = build_optim_wrapper(model, config.optim_wrapper).optimizer
+    first = [group['lr'] for group in optimizer.param_groups]
+    for settings in config.param_scheduler:
+        del settings['convert_to_iter_based']
+    schedule = [
+        PARAM_SCHEDULERS.build(settings, default_args={'optimizer': optimizer})
+        for settings in config.param_scheduler
+    ]
+    optimizer.step()
+    for _ in range(config.train_cfg.max_epochs - 1):
+        for scheduler in schedule:
+            scheduler.step()
+    last = [group['lr'] for group in optimizer.param_groups]
+    assert max(last) < 0.1 * max(first)
+    assert [rate / max(last) for rate in last] == pytest.approx(
+        [rate / max(first) for rate in first]
+    )
