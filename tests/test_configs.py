@@ -17,11 +17,6 @@ from mmvmlp.ops import Affine, LayerNorm2d, LayerScale
 
 CONFIGS = sorted(Path(__file__).parents[1].joinpath('configs').glob('*.py'))
 
-MASK_RCNN_1X = [
-    path
-    for path in CONFIGS
-    if path.stem.startswith('mask_rcnn') and not path.stem.endswith(('_3x', '_digits'))
-]
 NETWORKS = [
     *('hire_mlp_t', 'hire_mlp_s', 'hire_mlp_b', 'hire_mlp_l', 'smlpnet_t', 'smlpnet_s'),
     *('smlpnet_b', 's2_mlp_wide', 's2_mlp_deep', 'resmlp_s12', 'resmlp_s24', 'mlp_mixer_b16'),
@@ -137,17 +132,6 @@ def test_hire_mlps_models_have_the_published_sizes(method, sizes):
     names = [method.format(f'hire_mlp_{size}') for size in 'tsbl']
     by_name = {path.stem: path for path in CONFIGS}
     assert [millions(by_name[name]) for name in names] == sizes
-
-
-@pytest.mark.parametrize('path', MASK_RCNN_1X, ids=lambda path: path.stem)
-def test_coco_recipe_is_that_of_the_published_table(path):
-    config = loaded(path)
-    optimizer = config.optim_wrapper.optimizer
-    assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('AdamW', 1e-4, 0.05)
-    assert config.train_cfg.max_epochs == 12
-    assert config.auto_scale_lr.base_batch_size == 16
-    scales = [step.scale for step in config.train_dataloader.dataset.pipeline if 'scale' in step]
-    assert scales == [(1333, 800)]
 
 
 @every_config

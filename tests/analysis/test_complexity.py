@@ -35,6 +35,26 @@ ARCH = {'depth': 4, 'channels': 8, 'patch_size': 16}
 NATIVE, RESIZE, WINDOW = 16**2, 16**2 + 6 * 4 * 4 + 4 * 4 * 4 + 6 * 4 * 4 + 6 * 4 * 4, 2 * 16**2
 
 
+@pytest.mark.parametrize(
+    ('name', 'arch', 'channels', 'parameters', 'macs'),
+    [
+        ('classify_smlpnet_t', 'tiny_ratio2', 640, 19.2e6, 4.0e9),
+        ('classify_resmlp_s12', 's36', 384, 44.7e6, 8.9e9),
+        ('classify_resmlp_s12', 'b24', 768, 115.7e6, 23.0e9),
+        ('classify_resmlp_s12', 's12_p8', 384, 22.1e6, 14.0e9),
+        ('classify_resmlp_s12', 'b24_p8', 768, 129.1e6, 100.2e9),
+    ],
+)
+def test_published_counts_of_variants_without_a_config(name, arch, channels, parameters, macs):
+    config = load_config(f'configs/{name}.py')
+    config.model.backbone.arch = arch
+    config.model.head.in_channels = channels
+    parts = count_complexity(config, *SHAPES[config.default_scope])
+    assert sum(part.parameters for part in parts) == pytest.approx(parameters, rel=0.01)
+    # The last digit printed is rounded.
+    assert sum(part.macs for part in parts) == pytest.approx(macs, rel=0.01, abs=0.055e9)
+
+
 def outside_token_mixing(tokens):
     stem, channel_mlp = 3 * 16**2 * 8, 8 * 8**2
     return tokens * (stem + 4 * channel_mlp)

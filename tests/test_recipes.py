@@ -1,0 +1,107 @@
+"""Configs train as was published: the numbers of papers and released code, written here again."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from mmvmlp.engine.run_config import load_config
+
+
+class Recipe(NamedTuple):
+    """Optimiser, learning rate, weight decay, images a step, epochs or iterations, warm-up."""
+
+    optimizer: str
+    lr: float
+    weight_decay: float
+    batch: int
+    length: int
+    warm_up: int | None
+
+
+COCO_1X = Recipe('AdamW', 1e-4, 0.05, 16, 12, 500)
+DEIT = Recipe('AdamW', 1e-3, 0.05, 1024, 300, 20)
+RECIPES = {
+    '(mask_rcnn|retinanet)_.*(?<!_3x)': COCO_1X,
+    '(cascade_)?mask_rcnn_.*_3x': COCO_1X._replace(length=36),
+    'upernet_.*(?<!_160k)': Recipe('AdamW', 1.2e-4, 0.01, 32, 80_000, 800),
+    'upernet_.*_160k': Recipe('AdamW', 6e-5, 0.01, 16, 160_000, 1500),
+    'sem_fpn_.*': Recipe('AdamW', 2e-4, 0.05, 32, 40_000, None),
+    'classify_hire_mlp_t': DEIT._replace(lr=2e-3, batch=2048),
+    'classify_(hire_mlp_[sbl]|smlpnet_.*|s2_mlp_.*)': DEIT,
+    'classify_resmlp_.*': Recipe('Lamb', 5e-3, 0.2, 2048, 400, 5),
+    'classify_mlp_mixer_.*': Recipe('AdamW', 1e-3, 0.1, 4096, 300, 32),
+}
+# Recipes of our own.
+UNPUBLISHED = '.*_(digits|finetune)'
+CONFIGS = [
+    path.stem
+    for path in sorted(Path('configs').glob('*.py'))
+    if not re.fullmatch(UNPUBLISHED, path.stem)
+]
+DROP_PATH_RATES = {
+    'mask_rcnn_hire_mlp_{}': {'t': 0.0, 's': 0.1, 'b': 0.2, 'l': 0.3},
+    'upernet_hire_mlp_{}': {'s': 0.2},
+    'classify_smlpnet_{}': {'t': 0.0, 's': 0.2, 'b': 0.3},
+    'classify_resmlp_{}': {'s12': 0.05},
+}
+# Sides that the shorter side is scaled to before a crop of 224 pixels: 0.875 and 0.9 of it.
+TEST_SIDES = {'hire_mlp_s': 256, 'smlpnet_s': 256, 'resmlp_s12': 248, 'mlp_mixer_b16': 256}
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_optimiser_and_schedule_are_the_published_ones(name):
+    config = load_config(f'configs/{name}.py')
+    optimizer, schedule = config.optim_wrapper.optimizer, config.param_scheduler[0]
+    recipe = Recipe(
+        optimizer.type,
+        optimizer.lr,
+        optimizer.weight_decay,
+        config.auto_scale_lr.base_batch_size,
+        config.train_cfg.get('max_epochs') or config.train_cfg.max_iters,
+        schedule.end if schedule.type == 'LinearLR' else None,
+    )
+    (published,) = (value for names, value in RECIPES.items() if re.fullmatch(names, name))
+    assert recipe == published
+
+
+@pytest.mark.parametrize('name', DROP_PATH_RATES)
+def test_drop_path_is_the_published_one(name):
+    rates = {
+        size: load_config(f'configs/{name.format(size)}.py').model.backbone.drop_path_rate
+        for size in DROP_PATH_RATES[name]
+    }
+    assert rates == DROP_PATH_RATES[name]
+
+
+@pytest.mark.parametrize('network', TEST_SIDES)
+def test_classifiers_are_tested_on_the_published_crop(network):
+    resize, crop = (
+        step
+        for step in load_config(f'configs/classify_{network}.py').test_dataloader.dataset.pipeline
+        if step.type in ('ResizeEdge', 'CenterCrop')
+    )
+    assert (resize.scale, crop.crop_size) == (TEST_SIDES[network], 224)
+
+
+def test_smlpnet_averages_its_weights_as_its_code_does():
+    hooks = load_config('configs/classify_smlpnet_s.py').custom_hooks
+    (average,) = (hook for hook in hooks if hook.type == 'EMAHook')
+    # What is called momentum here is 1 less the decay of 0.99996.
+    assert average.momentum == pytest.approx(1 - 0.99996)
+
+
+def test_detectors_see_images_of_the_published_size():
+    for method in ('mask_rcnn', 'retinanet'):
+        config = load_config(f'configs/{method}_hire_mlp_s.py')
+        pipeline = config.train_dataloader.dataset.pipeline
+        assert [step.scale for step in pipeline if 'scale' in step] == [(1333, 800)]
+
+
+def test_segmentors_have_the_released_auxiliary_head_and_scales():
+    config = load_config('configs/upernet_hire_mlp_s.py')
+    assert config.model.auxiliary_head.loss_decode.loss_weight == 0.4
+    resize, crop = config.train_dataloader.dataset.pipeline[2:4]
+    assert (resize.scale, resize.ratio_range) == ((2048, 512), (0.5, 2.0))
+    assert crop.crop_size == (512, 512)
