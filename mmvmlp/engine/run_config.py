@@ -251,16 +251,13 @@ def annotations_of_evaluators(config: Config, split: str) -> dict[str, str]:
         For each evaluator that has a file of its own, the setting's name and the path.
     """
     name = f'{split}_evaluator'
-    evaluators = config.get(name) or []
-    several = isinstance(evaluators, (list, tuple))
-    named = (
-        {f'{name}.{index}': evaluator for index, evaluator in enumerate(evaluators)}
-        if several
-        else {name: evaluators}
-    )
+    evaluators: Any = config.get(name) or []
+    named: dict[str, Any] = {name: evaluators}
+    if isinstance(evaluators, (list, tuple)):
+        named = {f'{name}.{index}': evaluator for index, evaluator in enumerate(evaluators)}
     return {
-        f'{name}.ann_file': evaluator['ann_file']
-        for name, evaluator in named.items()
+        f'{setting}.ann_file': evaluator['ann_file']
+        for setting, evaluator in named.items()
         if evaluator.get('ann_file')
     }
 
