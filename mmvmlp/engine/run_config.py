@@ -223,7 +223,7 @@ def check_data(config: Config, splits: tuple[str, ...] = SPLITS) -> None:
             root = dataset.get('data_root') or ''
             expected.setdefault(root, []).extend(_first_paths(dataset))
         evaluated = annotations_of_evaluators(config, split)
-        expected.setdefault(root, []).extend(evaluated.values())
+        expected.setdefault(root, []).extend(path for path in evaluated.values() if '://' not in path)
     for root, repeated in expected.items():
         paths = list(dict.fromkeys(repeated))
         missing = [path for path in paths if not os.path.exists(path)]

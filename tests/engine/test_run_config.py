@@ -15,6 +15,7 @@ from mmvmlp.engine.run_config import (
     set_data_root,
     set_mixed_precision,
     set_resume,
+    set_test_time_augmentation,
     set_work_dir,
 )
 
@@ -94,6 +95,16 @@ def test_missing_data_are_named_in_each_toolboxs_layout(tmp_path, dataset, missi
         else:
             path.mkdir()
     check_data(config)
+
+
+def test_digit_scenes_have_no_test_time_augmentation():
+    config = load_config('configs/upernet_hire_mlp_t_digits.py')
+    with pytest.raises(ValueError, match='has no tta_pipeline'):
+        set_test_time_augmentation(config)
+
+
+def test_annotations_elsewhere_are_left_to_their_reader():
+    check_data(Config({'val_evaluator': {'type': 'CocoMetric', 'ann_file': 's3://coco/val.json'}}))
 
 
 @pytest.mark.parametrize('several', [False, True])
