@@ -222,8 +222,8 @@ def check_data(config: Config, splits: tuple[str, ...] = SPLITS) -> None:
         for dataset in _datasets(config.get(f'{split}_dataloader') or {}):
             root = dataset.get('data_root') or ''
             expected.setdefault(root, []).extend(_first_paths(dataset))
-        evaluated = annotations_of_evaluators(config, split)
-        expected.setdefault(root, []).extend(path for path in evaluated.values() if '://' not in path)
+        evaluated = annotations_of_evaluators(config, split).values()
+        expected.setdefault(root, []).extend(path for path in evaluated if '://' not in path)
     for root, repeated in expected.items():
         paths = list(dict.fromkeys(repeated))
         missing = [path for path in paths if not os.path.exists(path)]
