@@ -89,7 +89,7 @@ def test_necks_and_heads_fit_what_the_backbone_emits(path):
 
 
 @every_config
-def test_norms_are_not_decayed_and_weights_are(path):
+def test_weights_are_decayed_and_norms_and_biases_are_not(path):
     config, model = loaded(path), built(path)
     # A model that was built for another test left another scope.
     init_default_scope(config.default_scope)
@@ -105,10 +105,8 @@ def test_norms_are_not_decayed_and_weights_are(path):
         if isinstance(module, (_BatchNorm, LayerNorm2d, Affine, LayerScale))
         for parameter in module.parameters()
     }
-    # The classification recipes exempt biases, too.
-    biases_decay = config.default_scope != 'mmpretrain'
     for name, parameter in model.named_parameters():
-        exempt = id(parameter) in norms or (name.endswith('.bias') and not biases_decay)
+        exempt = id(parameter) in norms or name.endswith('.bias')
         expected = 0 if exempt else config.optim_wrapper.optimizer.weight_decay
         assert decay[id(parameter)] == expected, name
 

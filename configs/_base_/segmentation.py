@@ -1,6 +1,6 @@
 # What all segmentors share: the frame of the model, and what the default_runtime.py and the
 # schedules of mmsegmentation set besides numbers; mmengine does not find those as mmseg::.
-_base_ = 'schedules/norms_without_decay.py'
+_base_ = 'schedules/without_decay.py'
 
 model = dict(
     type='EncoderDecoder',
@@ -43,5 +43,5 @@ default_hooks = dict(
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', betas=(0.9, 0.999)),
-    paramwise_cfg={{_base_.norms_without_decay}},
+    paramwise_cfg={{_base_.without_decay}},
 )

@@ -3,10 +3,10 @@ _base_ = [
     'mmdet::_base_/schedules/schedule_1x.py',
     'mmdet::_base_/default_runtime.py',
     '../imports.py',
-    'norms_without_decay.py',
+    'without_decay.py',
 ]
 
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
-    paramwise_cfg={{_base_.norms_without_decay}},
+    paramwise_cfg={{_base_.without_decay}},
 )
