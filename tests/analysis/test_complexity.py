@@ -55,6 +55,26 @@ def test_published_counts_of_variants_without_a_config(name, arch, channels, par
     assert sum(part.macs for part in parts) == pytest.approx(macs, rel=0.01, abs=0.055e9)
 
 
+@pytest.mark.parametrize(
+    ('arch', 'channels', 'millions'),
+    [
+        ('s32', 512, 19),
+        ('s16', 512, 18),
+        ('b32', 768, 60),
+        ('b16', 768, 59),
+        ('l32', 1024, 206),
+        ('l16', 1024, 207),
+        ('h14', 1280, 431),
+    ],
+)
+def test_published_parameters_of_mixers_which_leave_out_the_head(arch, channels, millions):
+    config = load_config('configs/classify_mlp_mixer_b16.py')
+    config.model.backbone.arch = arch
+    config.model.head.in_channels = channels
+    parts = {part.name: part for part in count_complexity(config, *SHAPES['mmpretrain'])}
+    assert round(parts['backbone'].parameters / 1e6) == millions
+
+
 def outside_token_mixing(tokens):
     stem, channel_mlp = 3 * 16**2 * 8, 8 * 8**2
     return tokens * (stem + 4 * channel_mlp)
