@@ -1,6 +1,6 @@
 # Hire-MLP-Tiny on small pictures of one digit, in folders by class as ImageNet is, trained from
 # scratch on two cores: plain SGD, no mixing of pictures. Its data:
-# python tools/make_digits.py data/digits_classes --layout imagenet --train 25000 --val 1000 \
+# python tools/make_digits.py data/digits_classes --layout imagenet --train 20000 --val 1000 \
 #     --size 32 --digits-per-scene 1 1 --digit-height 0.75 0.95
 _base_ = ['classify_hire_mlp_t.py', '_base_/digits.py']
 
@@ -35,7 +35,7 @@ test_pipeline = [
     dict(type='PackInputs'),
 ]
 # Loaded by the training process itself: the pictures are small, and two cores are few.
-loader = dict(batch_size=100, num_workers=0, persistent_workers=False)
+loader = dict(batch_size=32, num_workers=0, persistent_workers=False)
 dataset = dict(_delete_=True, type='CustomDataset', data_root=data_root)
 train_dataloader = dict(
     **loader,
@@ -48,12 +48,12 @@ val_evaluator = dict(topk=(1,))
 test_evaluator = val_evaluator
 
 optim_wrapper = dict(
-    optimizer=dict(_delete_=True, lr=0.05, **_base_.sgd),
+    optimizer=dict(_delete_=True, lr=0.025, **_base_.sgd),
     clip_grad=dict(max_norm=5.0),
 )
-max_epochs = 3
+max_epochs = 2
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=25),
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=80),
     dict(
         type='CosineAnnealingLR',
         by_epoch=True,
@@ -65,4 +65,4 @@ param_scheduler = [
 ]
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 default_hooks = dict(logger=dict(interval=50), checkpoint=dict(max_keep_ckpts=1))
-auto_scale_lr = dict(base_batch_size=100)
+auto_scale_lr = dict(base_batch_size=32)

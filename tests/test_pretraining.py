@@ -7,7 +7,7 @@ import pytest
 from pasted import run_pasted
 
 SMALLER = {
-    '--train 25000 --val 1000': '--train 20 --val 10',
+    '--train 20000 --val 1000': '--train 20 --val 10',
     'data/digits\n': 'data/digits --train 8 --val 2\n',
     '--train 4000 --val 200': '--train 8 --val 2',
     '=850': '=2',
