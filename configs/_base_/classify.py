@@ -3,6 +3,7 @@
 # warm-up, cosine to 1e-5, label smoothing, Mixup and CutMix, repeated augmentation.
 _base_ = [
     'datasets/imagenet.py',
+    'schedules/without_decay.py',
     'mmpretrain::_base_/default_runtime.py',
     'imports.py',
 ]
@@ -25,8 +26,7 @@ model = dict(
 
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
-    # All of one dimension: norms, biases, affine layers and LayerScale.
-    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0),
+    paramwise_cfg={{_base_.without_decay}},
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=True, end=20, convert_to_iter_based=True),

@@ -289,11 +289,17 @@ def test_import_needs_no_deep_learning() -> None:
 
 
 @pytest.mark.slow
-def test_default_size_takes_seconds(tmp_path: Path) -> None:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    result = run_tool(tmp_path / 'digits')
-    assert result.returncode == 0, result.stderr
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    # The processor's seconds, for beside other work the clock's are more: 15 to 27 on an idle
-    # machine, and twice that where others load its host.
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 60
+def test_default_size_takes_less_than_thirty_seconds(tmp_path: Path) -> None:
+    # The processor's seconds, for beside other work the clock's are more; the better of two times,
+    # for a host that others load makes those longer, too.
+    def seconds_used() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    times = []
+    for attempt in ('first', 'second'):
+        before = seconds_used()
+        result = run_tool(tmp_path / attempt)
+        assert result.returncode == 0, result.stderr
+        times.append(seconds_used() - before)
+    assert min(times) < 30, times

@@ -1,11 +1,3 @@
-# No weight decay on norms and biases, nor on what stands in the norms' place in ResMLP and the deep
-# S2-MLP.
-without_decay = dict(
-    norm_decay_mult=0.0,
-    bias_decay_mult=0.0,
-    custom_keys={
-        '.norm': dict(decay_mult=0.0),
-        '.scale1.': dict(decay_mult=0.0),
-        '.scale2.': dict(decay_mult=0.0),
-    },
-)
+# No weight decay on what has one dimension: norms, biases, affine layers and LayerScale. (A region
+# expansion's biases have three.)
+without_decay = dict(norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0)
