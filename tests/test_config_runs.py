@@ -9,7 +9,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
-from mmvmlp.datasets import make_digit_scenes
+from mmvmlp.datasets.digit_scenes import make_digit_scenes
 from mmvmlp.engine.run_config import load_config, set_data_root
 
 CONFIGS = sorted(Path(__file__).parents[1].joinpath('configs').glob('*.py'))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mmvmlp.datasets import make_digit_scenes
+from mmvmlp.datasets.digit_scenes import make_digit_scenes
 
 ROOT = Path(__file__).parents[1]
 REQUIREMENTS = ROOT / 'requirements'

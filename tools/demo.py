@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmvmlp.analysis.pictures import draw_contact_sheet, draw_training_curves
 from mmvmlp.analysis.whole_file import write_whole_file
-from mmvmlp.datasets import make_digit_scenes
+from mmvmlp.datasets.digit_scenes import make_digit_scenes
 from mmvmlp.engine.errors import one_clear_error
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmvmlp.datasets import make_digit_scenes
+from mmvmlp.datasets.digit_scenes import make_digit_scenes
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:

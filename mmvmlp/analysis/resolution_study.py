@@ -24,7 +24,7 @@ from torch import nn
 
 from mmvmlp.analysis.resolution_records import Record, RecordFile, check_names
 from mmvmlp.backbones.base import VisionMLP, registered_families
-from mmvmlp.datasets import make_digit_scenes
+from mmvmlp.datasets.digit_scenes import make_digit_scenes
 
 NATIVE_SIZE = 64
 PICTURE_SIZE = 128

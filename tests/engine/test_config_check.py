@@ -8,7 +8,7 @@ import sys
 import cv2
 import pytest
 
-from mmvmlp.datasets import make_digit_scenes
+from mmvmlp.datasets.digit_scenes import make_digit_scenes
 from mmvmlp.engine.config_check import check_config
 from mmvmlp.engine.run_config import load_config, set_data_root
 

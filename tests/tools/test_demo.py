@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from mmvmlp.datasets import make_digit_scenes
+from mmvmlp.datasets.digit_scenes import make_digit_scenes
 
 CONFIG = """
 _base_ = '{base}'

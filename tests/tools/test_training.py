@@ -13,7 +13,7 @@ import pytest
 import torch
 from untrained import save_untrained
 
-from mmvmlp.datasets import make_digit_scenes
+from mmvmlp.datasets.digit_scenes import make_digit_scenes
 
 DIGITS_CONFIG = 'configs/mask_rcnn_hire_mlp_t_digits.py'
 SEGMENTATION_CONFIG = 'configs/upernet_hire_mlp_t.py'

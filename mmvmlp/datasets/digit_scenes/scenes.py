@@ -11,7 +11,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mmvmlp.datasets.sources import SPLITS, Split, load_digit_scans, load_photograph_regions
+from mmvmlp.datasets.digit_scenes.sources import (
+    SPLITS,
+    Split,
+    load_digit_scans,
+    load_photograph_regions,
+)
 
 Rgb = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float32]

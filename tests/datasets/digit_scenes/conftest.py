@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmvmlp.datasets import make_digit_scenes
+from mmvmlp.datasets.digit_scenes import make_digit_scenes
 
 TRAIN, VAL = 12, 11
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from mmvmlp.datasets import compose_scene, make_digit_scenes
-from mmvmlp.datasets.coco_categories import category_of_digit, list_categories
+from mmvmlp.datasets.digit_scenes import compose_scene, make_digit_scenes
+from mmvmlp.datasets.digit_scenes.coco_categories import category_of_digit, list_categories
 
 TRAIN, VAL = 12, 11
 SIZE = (96, 144)

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from mmvmlp.datasets import make_digit_scenes
+from mmvmlp.datasets.digit_scenes import make_digit_scenes
 
-TOOL = Path(__file__).parents[2] / 'tools' / 'make_digits.py'
+TOOL = Path(__file__).parents[3] / 'tools' / 'make_digits.py'
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -157,7 +157,7 @@ def test_failed_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def full_disk(*_: object) -> None:
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr('mmvmlp.datasets.layouts._write_picture', full_disk)
+    monkeypatch.setattr('mmvmlp.datasets.digit_scenes.layouts._write_picture', full_disk)
     with pytest.raises(OSError, match='No space'):
         make(tmp_path / 'digits')
     assert not list(tmp_path.iterdir())
@@ -170,7 +170,7 @@ def test_failed_overwrite_keeps_the_old(tmp_path: Path, monkeypatch: pytest.Monk
     def full_disk(*_: object) -> None:
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr('mmvmlp.datasets.layouts._write_picture', full_disk)
+    monkeypatch.setattr('mmvmlp.datasets.digit_scenes.layouts._write_picture', full_disk)
     with pytest.raises(OSError, match='No space'):
         make(folder, seed=1, overwrite=True)
     assert hashes(folder) == before
@@ -282,7 +282,7 @@ def test_import_needs_no_deep_learning() -> None:
     code = (
         'import sys, types; package = types.ModuleType("mmvmlp"); '
         f'package.__path__ = [{str(TOOL.parents[1] / "mmvmlp")!r}]; '
-        'sys.modules["mmvmlp"] = package; import mmvmlp.datasets; '
+        'sys.modules["mmvmlp"] = package; import mmvmlp.datasets.digit_scenes; '
         'assert not {"torch", "mmdet", "mmcv", "mmengine"} & set(sys.modules)'
     )
     subprocess.run([sys.executable, '-c', code], check=True)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmvmlp.datasets import Scene, compose_clutter, compose_scene, scenes
-from mmvmlp.datasets.sources import SPLITS, Split, load_digit_scans
+from mmvmlp.datasets.digit_scenes import Scene, compose_clutter, compose_scene, scenes
+from mmvmlp.datasets.digit_scenes.sources import SPLITS, Split, load_digit_scans
 
 sides = st.integers(64, 320)
 

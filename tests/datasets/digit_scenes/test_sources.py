@@ -7,7 +7,7 @@ import difflib
 import numpy as np
 from sklearn.datasets import load_digits
 
-from mmvmlp.datasets.sources import (
+from mmvmlp.datasets.digit_scenes.sources import (
     FORM_STARTS,
     PHOTOGRAPHS,
     attribution,

@@ -13,9 +13,19 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
-from mmvmlp.datasets.coco_categories import Categories, category_of_digit, list_categories
-from mmvmlp.datasets.scenes import Digit, Scene, compose_clutter, compose_scene
-from mmvmlp.datasets.sources import LICENSE_NAME, LICENSE_URL, PHOTOGRAPHS, SPLITS, Split
+from mmvmlp.datasets.digit_scenes.coco_categories import (
+    Categories,
+    category_of_digit,
+    list_categories,
+)
+from mmvmlp.datasets.digit_scenes.scenes import Digit, Scene, compose_clutter, compose_scene
+from mmvmlp.datasets.digit_scenes.sources import (
+    LICENSE_NAME,
+    LICENSE_URL,
+    PHOTOGRAPHS,
+    SPLITS,
+    Split,
+)
 
 Layout = Literal['coco', 'ade', 'imagenet']
 

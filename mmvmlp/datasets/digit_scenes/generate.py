@@ -14,9 +14,14 @@ from typing import Any, cast, get_args
 
 from tqdm import tqdm
 
-from mmvmlp.datasets.coco_categories import Categories
-from mmvmlp.datasets.layouts import FIRST_VAL_IMAGE_ID, Layout, SceneOptions, write_layout
-from mmvmlp.datasets.sources import attribution
+from mmvmlp.datasets.digit_scenes.coco_categories import Categories
+from mmvmlp.datasets.digit_scenes.layouts import (
+    FIRST_VAL_IMAGE_ID,
+    Layout,
+    SceneOptions,
+    write_layout,
+)
+from mmvmlp.datasets.digit_scenes.sources import attribution
 
 # Raise it whenever the same request would give other files.
 GENERATOR_VERSION = 5
