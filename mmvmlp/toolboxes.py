@@ -1,10 +1,11 @@
-"""What ``import mmvmlp`` makes known to mmengine and mmpretrain, once those are imported.
+"""Extensions of mmengine and mmpretrain, made when those are imported.
 
 mmengine finds ``_base_ = 'mmvmlp::mask_rcnn_hire_mlp_s.py'``, and mmpretrain lists and builds our
 classifiers by name. Nothing here imports either: that would take seconds, and fail where they are
 missing.
 """
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +18,58 @@ MIM_FOLDER = Path(__file__).parent / '.mim'
 
 def extend_toolboxes() -> None:
     """Extend mmengine and mmpretrain, now or when they are imported."""
-    for module in ('mmengine.config.utils', 'mmengine.config.config', 'mmengine.hub.hub'):
-        register_post_import_hook(_find_our_configs, module)
+    register_post_import_hook(_inherit_our_configs, 'mmengine.config.config')
+    register_post_import_hook(_get_our_configs_and_models, 'mmengine.hub.hub')
     register_post_import_hook(_list_our_classifiers, 'mmpretrain.apis.model')
 
 
-def _find_our_configs(module: Any) -> None:
-    """Let a module of mmengine find the configs of this package, which lie in one folder."""
-    original = module._get_package_and_cfg_path
+def _inherit_our_configs(module: Any) -> None:
+    """Let ``_base_`` name the configs of this package, which lie in one folder."""
+    original = module.Config._get_cfg_path
+
+    def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        package, separator, name = cfg_path.partition('::')
+        if package != SCOPE or not separator:
+            found: tuple[str, str | None] = original(cfg_path, filename)
+            return found
+        # Without a scope: mmengine would look for every type of the config, `EncoderDecoder` too,
+        # in the registry that it names.
+        return str(_path_of_config(name)), None
+
+    module.Config._get_cfg_path = staticmethod(get_cfg_path)
+
+
+def _path_of_config(name: str) -> Path:
+    path = MIM_FOLDER / 'configs' / name
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"config '{SCOPE}::{name}': there is no such file in {MIM_FOLDER / 'configs'}"
+        )
+    return path
+
+
+def _get_our_configs_and_models(module: Any) -> None:
+    """Let ``mmengine.hub`` get the configs of this package, and models from them."""
+    original_path, original_model = module._get_package_and_cfg_path, module.get_model
 
     def get_package_and_cfg_path(cfg_path: str) -> tuple[str, str]:
         package, _, name = cfg_path.partition('::')
-        # mmengine itself knows its own packages only, and asks for a folder before the file.
-        return (package, name) if package == SCOPE else original(cfg_path)
+        # mmengine itself asks for a folder before the file.
+        return (package, name) if package == SCOPE else original_path(cfg_path)
+
+    def get_model(cfg_path: str, pretrained: bool = False, **kwargs: Any) -> Any:
+        if cfg_path.partition('::')[0] != SCOPE:
+            return original_model(cfg_path, pretrained, **kwargs)
+        config = module.get_config(cfg_path, pretrained)
+        # The types of a config are its toolbox's, whatever package the config is in.
+        with module.DefaultScope.overwrite_default_scope(config.default_scope):
+            config.model.setdefault('data_preprocessor', config.get('data_preprocessor'))
+            return module.MODELS.build(config.model, default_args=kwargs)
 
     module._get_package_and_cfg_path = get_package_and_cfg_path
+    module.get_model = get_model
+    if 'mmengine.hub' in sys.modules:
+        sys.modules['mmengine.hub'].__dict__['get_model'] = get_model
 
 
 def _list_our_classifiers(module: Any) -> None:
