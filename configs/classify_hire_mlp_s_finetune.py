@@ -6,7 +6,7 @@ _base_ = 'classify_hire_mlp_s.py'
 data_root = 'data/images/'
 num_classes = 10
 train_pipeline = [
-    dict(type='mmvmlp.LoadImageFromFile'),
+    _base_.load_image,
     dict(type='RandomResizedCrop', scale=224, backend='pillow', interpolation='bicubic'),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='PackInputs'),

@@ -13,7 +13,7 @@ model = dict(head=dict(num_classes=num_classes), train_cfg=dict(_delete_=True))
 
 # No flips: a mirrored digit is none.
 train_pipeline = [
-    dict(type='mmvmlp.LoadImageFromFile'),
+    _base_.load_image,
     dict(type='RandomResizedCrop', scale=size, crop_ratio_range=(0.8, 1.0)),
     # Val's writers differ from train's, most of all in their slant.
     dict(
@@ -29,7 +29,7 @@ train_pipeline = [
     dict(type='PackInputs'),
 ]
 test_pipeline = [
-    dict(type='mmvmlp.LoadImageFromFile'),
+    _base_.load_image,
     dict(type='Resize', scale=(size, size)),
     *_base_.grey,
     dict(type='PackInputs'),

@@ -19,14 +19,14 @@ model = dict(
 
 # No flips: a mirrored digit is none.
 train_pipeline = [
-    dict(type='mmvmlp.LoadImageFromFile'),
+    _base_.load_image,
     dict(type='LoadAnnotations'),
     *_base_.grey,
     dict(type='mmpretrain.Invert', prob=0.5),
     dict(type='PackSegInputs'),
 ]
 test_pipeline = [
-    dict(type='mmvmlp.LoadImageFromFile'),
+    _base_.load_image,
     *_base_.grey,
     dict(type='LoadAnnotations'),
     dict(type='PackSegInputs'),

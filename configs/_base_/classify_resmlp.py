@@ -16,7 +16,7 @@ param_scheduler = [
 ]
 train_cfg = dict(max_epochs=400)
 test_pipeline = [
-    dict(type='mmvmlp.LoadImageFromFile'),
+    _base_.load_image,
     dict(type='ResizeEdge', scale=248, edge='short', backend='pillow', interpolation='bicubic'),
     dict(type='CenterCrop', crop_size=224),
     dict(type='PackInputs'),

@@ -55,13 +55,13 @@ model = dict(
 # No flips: a mirrored digit is none.
 scale = (160, 160)
 train_pipeline = [
-    dict(type='mmvmlp.LoadImageFromFile'),
+    _base_.load_image,
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
     dict(type='Resize', scale=scale, keep_ratio=True),
     dict(type='PackDetInputs'),
 ]
 test_pipeline = [
-    dict(type='mmvmlp.LoadImageFromFile'),
+    _base_.load_image,
     dict(type='Resize', scale=scale, keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
     dict(

@@ -75,7 +75,7 @@ def draw_contact_sheet(
     dataset = DATASETS.build(config.val_dataloader.dataset)
     read = Compose(
         [
-            {'type': 'mmvmlp.LoadImageFromFile'},
+            {'type': 'LoadImageFromFile', 'backend_args': {'backend': 'mmvmlp'}},
             {
                 'type': 'LoadAnnotations',
                 'with_bbox': True,

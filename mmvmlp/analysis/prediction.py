@@ -34,8 +34,8 @@ from mmvmlp.analysis.drawing import (
     save_picture,
 )
 from mmvmlp.analysis.whole_file import write_whole_file
-from mmvmlp.checkpoint import check_trained_checkpoint, extract_state_dict, read_checkpoint
-from mmvmlp.datasets.loading import LoadImageFromFile
+from mmvmlp.checkpoints import check_trained_checkpoint, extract_state_dict, read_checkpoint
+from mmvmlp.datasets.loading import read_image
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm')
 """What counts as an image in a folder; a file that is named is one whatever it ends with."""
@@ -113,7 +113,7 @@ def load_trained_model(config: Config, checkpoint: str | Path, device: str) -> B
     # As the runner does: mmpretrain's configs have it beside the model.
     config.model.setdefault('data_preprocessor', config.get('data_preprocessor'))
     model = revert_sync_batchnorm(MODELS.build(config.model))
-    check_trained_checkpoint(model, checkpoint)
+    check_trained_checkpoint(model, contents, checkpoint)
     model.load_state_dict(extract_state_dict(contents))
     model.cfg = config
     model.dataset_meta = _dataset_meta(config, contents.get('meta') or {})
@@ -152,6 +152,7 @@ def _dataset_meta(config: Config, checkpoint_meta: Mapping[str, Any]) -> dict[st
         if 'classes' in named:
             merged.pop('palette', None)
         merged.update(named)
+    # A file that the config names; the reader refuses one that a checkpoint names.
     if isinstance(merged.get('classes'), str):
         merged['classes'] = Path(merged['classes']).read_text(encoding='utf-8').splitlines()
     return merged
@@ -354,19 +355,6 @@ def make_predictor(
         load_trained_model(config, checkpoint, device), score_threshold
     )
     return predictor
-
-
-def read_image(file: Path) -> Picture:
-    """Read an image as the toolboxes do.
-
-    Returns:
-        Shape (H, W, 3), in BGR.
-
-    Raises:
-        ImageReadError: With the path, if it is not a whole image.
-    """
-    image: Picture = (LoadImageFromFile().transform({'img_path': str(file)}) or {})['img']
-    return image
 
 
 def predict_files(

@@ -335,7 +335,7 @@ def _loader(data: Path, split: str, resize: Mapping[str, Any], batch_size: int) 
             'data_root': str(data),
             'data_prefix': split,
             'pipeline': [
-                {'type': 'mmvmlp.LoadImageFromFile'},
+                {'type': 'LoadImageFromFile', 'backend_args': {'backend': 'mmvmlp'}},
                 dict(resize),
                 {'type': 'PackInputs'},
             ],

@@ -1,52 +1,100 @@
-"""Image loading that notices damaged files and says which."""
+"""Image files that are whole: the file backend that configs read images with.
 
+OpenCV decodes what there is of a truncated file and leaves the rest grey, so that training on a
+damaged data set continues silently.
+"""
+
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import mmcv
-import mmcv.transforms
 import numpy as np
+import numpy.typing as npt
 from mmengine import fileio
+from mmengine.fileio.backends import BaseStorageBackend, register_backend
+from PIL import Image
 
-from mmvmlp.registry import TRANSFORMS
+BACKEND_NAME = 'mmvmlp'
 
 END_MARKERS = {b'\xff\xd8\xff': b'\xff\xd9', b'\x89PNG': b'IEND'}
-"""What a whole JPEG or PNG file ends with, by what it begins with."""
+"""How a whole JPEG or PNG file ends, by how it begins."""
 
 TAIL_BYTES = 4096
-"""The end marker is looked for in so many last bytes, for some writers append a few."""
+"""The end marker is looked for in this many last bytes, for some writers append a few."""
+
+TIFF_STARTS = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 
 
 class ImageReadError(OSError):
     """An image file that is missing, empty, truncated or no image."""
 
 
-@TRANSFORMS.register_module()
-class LoadImageFromFile(mmcv.transforms.LoadImageFromFile):
-    """The transform of the same name in mmcv, but truncated files are refused.
+@register_backend(BACKEND_NAME, force=True)
+class WholeImageBackend(BaseStorageBackend):
+    """Reads image files and refuses damaged ones.
 
-    OpenCV decodes what there is of a truncated file and leaves the rest grey, so that training on
-    a damaged data set goes on without a word. Arguments and results are mmcv's.
+    For the toolboxes' own transform, which their inferencers look for by its name::
 
-    Raises:
-        ImageReadError: With the path, if the file cannot be read or is not a whole image.
+        dict(type='LoadImageFromFile', backend_args=dict(backend='mmvmlp'))
+
+    Args:
+        storage: ``backend_args`` of the storage that the files are in; by default a path's prefix
+            says which.
     """
 
-    def transform(self, results: dict[str, Any]) -> dict[str, Any] | None:
-        """Read ``results['img_path']`` into ``results['img']``, (H, W, 3) in BGR."""
-        path = results['img_path']
+    def __init__(self, storage: dict[str, Any] | None = None) -> None:
+        self.storage = storage
+
+    def get(self, filepath: str | Path) -> bytes:
+        """Read a whole image file.
+
+        Raises:
+            ImageReadError: With the path, if the file cannot be read, is empty or truncated, or
+                has floating-point pixels, whose range nobody can know.
+        """
         try:
-            contents = fileio.get(path, backend_args=self.backend_args)
-            image = mmcv.imfrombytes(contents, flag=self.color_type, backend=self.imdecode_backend)
+            contents: bytes = fileio.get(filepath, backend_args=self.storage)
         except Exception as error:
-            if self.ignore_empty:
-                return None
-            # OpenCV and every file backend raise errors of their own, most without the path.
-            raise ImageReadError(f'image {path!r} cannot be read: {error}') from error
-        if image is None:
-            raise ImageReadError(f'image {path!r} is not an image, or is damaged')
+            # Every storage raises errors of its own, some without the path.
+            raise ImageReadError(f'image {str(filepath)!r} cannot be read: {error}') from error
+        if not contents:
+            raise ImageReadError(f'image {str(filepath)!r} is empty')
         for start, end in END_MARKERS.items():
             if contents.startswith(start) and end not in contents[-TAIL_BYTES:]:
-                raise ImageReadError(f'image {path!r} is truncated')
-        results['img'] = image.astype(np.float32) if self.to_float32 else image
-        results['img_shape'] = results['ori_shape'] = image.shape[:2]
-        return results
+                raise ImageReadError(f'image {str(filepath)!r} is truncated')
+        if contents.startswith(TIFF_STARTS) and _has_float_pixels(contents):
+            raise ImageReadError(
+                f'image {str(filepath)!r} has floating-point pixels; accepted are integers of 8 or '
+                '16 bits'
+            )
+        return contents
+
+    def get_text(self, filepath: str | Path, encoding: str = 'utf-8') -> str:
+        """Read a text file."""
+        text: str = fileio.get_text(filepath, encoding, backend_args=self.storage)
+        return text
+
+
+def read_image(path: str | Path) -> npt.NDArray[np.uint8]:
+    """Read an image as the toolboxes do.
+
+    Returns:
+        Shape (H, W, 3), in BGR.
+
+    Raises:
+        ImageReadError: With the path, if it is not a whole image.
+    """
+    image: npt.NDArray[np.uint8] | None = mmcv.imfrombytes(WholeImageBackend().get(path))
+    if image is None:
+        raise ImageReadError(f'image {str(path)!r} is not an image, or is damaged')
+    return image
+
+
+def _has_float_pixels(contents: bytes) -> bool:
+    try:
+        with Image.open(BytesIO(contents)) as image:
+            return image.mode == 'F'
+    except (OSError, Image.DecompressionBombError):
+        # What Pillow does not open is left to the decoder.
+        return False

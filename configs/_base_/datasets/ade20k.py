@@ -1,12 +1,14 @@
 # ADE20K as in mmsegmentation's own base: crops of 512 in training, whole images in tests. Images
 # are read by a loader that names damaged files; the scales of `tta_pipeline` are relative to
 # (2048, 512), not to the file.
+_base_ = 'load_image.py'
+
 dataset_type = 'ADE20KDataset'
 data_root = 'data/ade/ADEChallengeData2016/'
 crop_size = (512, 512)
 scale = (2048, 512)
 train_pipeline = [
-    dict(type='mmvmlp.LoadImageFromFile'),
+    _base_.load_image,
     dict(type='LoadAnnotations'),
     dict(type='RandomResize', scale=scale, ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
@@ -15,14 +17,14 @@ train_pipeline = [
     dict(type='PackSegInputs'),
 ]
 test_pipeline = [
-    dict(type='mmvmlp.LoadImageFromFile'),
+    _base_.load_image,
     dict(type='Resize', scale=scale, keep_ratio=True),
     # Behind the resize: masks are compared at the size of the file.
     dict(type='LoadAnnotations'),
     dict(type='PackSegInputs'),
 ]
 tta_pipeline = [
-    dict(type='mmvmlp.LoadImageFromFile'),
+    _base_.load_image,
     dict(
         type='TestTimeAug',
         transforms=[

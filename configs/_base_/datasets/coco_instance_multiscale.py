@@ -2,7 +2,7 @@
 _base_ = 'coco_instance.py'
 
 train_pipeline = [
-    dict(type='mmvmlp.LoadImageFromFile'),
+    _base_.load_image,
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
     dict(type='RandomResize', scale=[(1333, 480), (1333, 800)], keep_ratio=True),
     dict(type='RandomFlip', prob=0.5),

@@ -1,11 +1,11 @@
 # ImageNet-1K with DeiT's augmentation, as in mmpretrain's base for Swin; images are read by a
 # loader that names damaged files, and repeated augmentation draws each one three times.
-_base_ = 'mmpretrain::_base_/datasets/imagenet_bs64_swin_224.py'
+_base_ = ['mmpretrain::_base_/datasets/imagenet_bs64_swin_224.py', 'load_image.py']
 
 data_root = 'data/imagenet/'
 bgr_mean = [103.53, 116.28, 123.675]
 train_pipeline = [
-    dict(type='mmvmlp.LoadImageFromFile'),
+    _base_.load_image,
     dict(type='RandomResizedCrop', scale=224, backend='pillow', interpolation='bicubic'),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(
@@ -29,7 +29,7 @@ train_pipeline = [
     dict(type='PackInputs'),
 ]
 test_pipeline = [
-    dict(type='mmvmlp.LoadImageFromFile'),
+    _base_.load_image,
     dict(type='ResizeEdge', scale=256, edge='short', backend='pillow', interpolation='bicubic'),
     dict(type='CenterCrop', crop_size=224),
     dict(type='PackInputs'),
