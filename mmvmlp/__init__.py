@@ -15,7 +15,7 @@ if TYPE_CHECKING:
         VisionMLP,
     )
     from mmvmlp.build import build_backbone, build_classifier, list_backbones
-    from mmvmlp.checkpoint import CheckpointError, CheckpointReport, load_checkpoint
+    from mmvmlp.checkpoints import CheckpointError, CheckpointReport, load_checkpoint
     from mmvmlp.necks import SimplePyramid
 
 __version__ = '0.1.0'
@@ -49,7 +49,7 @@ _MODULES = {
         'VisionMLP',
     ),
     'mmvmlp.build': ('build_backbone', 'build_classifier', 'list_backbones'),
-    'mmvmlp.checkpoint': ('CheckpointError', 'CheckpointReport', 'load_checkpoint'),
+    'mmvmlp.checkpoints': ('CheckpointError', 'CheckpointReport', 'load_checkpoint'),
     'mmvmlp.necks': ('SimplePyramid',),
 }
 

@@ -22,7 +22,7 @@ WEIGHT_INITIALIZERS = Registry(
     'weight initializer',
     parent=ROOT_WEIGHT_INITIALIZERS,
     scope='mmvmlp',
-    locations=['mmvmlp.checkpoint'],
+    locations=['mmvmlp.checkpoints'],
 )
 HOOKS = Registry('hook', parent=ROOT_HOOKS, scope='mmvmlp', locations=['mmvmlp.engine'])
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(

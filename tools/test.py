@@ -4,11 +4,9 @@ import argparse
 from pathlib import Path
 
 from mmengine import fileio
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 
 from mmvmlp.analysis.whole_file import write_whole_file
-from mmvmlp.checkpoint import check_trained_checkpoint
 from mmvmlp.engine.command_line import add_run_options
 from mmvmlp.engine.errors import one_clear_error
 from mmvmlp.engine.run_config import (
@@ -16,6 +14,7 @@ from mmvmlp.engine.run_config import (
     load_config,
     set_data_root,
     set_launcher,
+    set_strict_checkpoints,
     set_test_time_augmentation,
     set_work_dir,
 )
@@ -51,13 +50,10 @@ def main() -> None:
             set_test_time_augmentation(config)
         config.load_from = arguments.checkpoint
         config.resume = False
+        set_strict_checkpoints(config)
         check_data(config, ('test',))
         set_launcher(config, arguments.launcher)
         runner = Runner.from_cfg(config)
-        model = runner.model
-        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-            model = model.module
-        check_trained_checkpoint(model, arguments.checkpoint)
         metrics = runner.test()
         if arguments.out and runner.rank == 0:
             # Unlike json, it knows the numbers of NumPy that mmsegmentation's metrics are.

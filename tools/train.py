@@ -17,6 +17,7 @@ from mmvmlp.engine.run_config import (
     set_launcher,
     set_mixed_precision,
     set_resume,
+    set_strict_checkpoints,
     set_work_dir,
 )
 
@@ -66,6 +67,7 @@ def configure(arguments: argparse.Namespace) -> Config:
     set_work_dir(config, arguments.work_dir)
     if arguments.resume:
         set_resume(config, arguments.resume)
+    set_strict_checkpoints(config)
     check_data(config, ('train', 'val'))
     set_launcher(config, arguments.launcher)
     return config

@@ -24,6 +24,7 @@ model = dict(
     train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]),
 )
 
+default_hooks = dict(strict_checkpoint=dict(type='mmvmlp.StrictCheckpointHook'))
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
     paramwise_cfg={{_base_.without_decay}},

@@ -3,7 +3,7 @@ custom_imports = dict(
     imports=[
         'mmvmlp.backbones',
         'mmvmlp.necks',
-        'mmvmlp.checkpoint',
+        'mmvmlp.checkpoints',
         'mmvmlp.datasets.loading',
     ],
     allow_failed_imports=False,

@@ -38,6 +38,7 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='CheckpointHook', by_epoch=False),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    strict_checkpoint=dict(type='mmvmlp.StrictCheckpointHook'),
     visualization=dict(type='SegVisualizationHook'),
 )
 optim_wrapper = dict(

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, ClassVar, cast
 
 import torch
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, PretrainedInit
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
@@ -73,7 +73,7 @@ class VisionMLP(BaseModule):
             ``'window'`` take any size, ``'native'`` refuses all but its own. The family's default
             where it is not given; networks that are size-free by design ignore it.
         init_cfg: How mmengine initialises the weights; ``mmvmlp.OfficialPretrained`` loads a
-            published checkpoint.
+            published checkpoint or refuses it, and so does ``Pretrained``.
 
     Raises:
         TypeError: If an argument is unknown.
@@ -129,7 +129,7 @@ class VisionMLP(BaseModule):
         resolution: Resolution | None = None,
         init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
+        super().__init__(init_cfg=_strict(init_cfg))
         self.arch = self._resolve_architecture(next(iter(self.variants)) if arch is None else arch)
         if not isinstance(in_channels, int) or in_channels < 1:
             raise ValueError(f'in_channels={in_channels!r}: a positive integer is accepted')
@@ -377,6 +377,15 @@ def find_backbone(model: nn.Module) -> tuple[VisionMLP, str]:
         f'model is a {type(model).__name__}: a VisionMLP, or a model whose `backbone` is one, is '
         'accepted'
     )
+
+
+def _strict(init_cfg: Any) -> Any:
+    """Load whole what mmengine's own initialiser would load as far as it happens to fit."""
+    if isinstance(init_cfg, list):
+        return [_strict(entry) for entry in init_cfg]
+    if init_cfg and init_cfg.get('type') in ('Pretrained', PretrainedInit):
+        return {'type': 'mmvmlp.OfficialPretrained', 'checkpoint': init_cfg['checkpoint']}
+    return init_cfg
 
 
 def _recomputation_contexts(

@@ -1,40 +1,31 @@
-"""Checkpoints: read safely, recognise, convert, load, report.
+"""Checkpoints that go into a model: recognised, converted, loaded whole, and reported.
 
 A checkpoint either covers the backbone it is loaded into or is refused with the first keys that
-do not fit; a partial load is never quiet.
+do not fit; there is no silent partial load.
 """
 
-import argparse
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
-from urllib.error import URLError
-from urllib.parse import urlparse
 
-import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer, print_log
-from mmengine.model import update_init_info
-from safetensors.torch import load_file
+from mmengine.logging import print_log
+from mmengine.model import BaseModule, PretrainedInit, update_init_info
+from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mmvmlp.backbones.base import NUM_LEVELS, VisionMLP, find_backbone, registered_families
 from mmvmlp.backbones.official_format import OfficialFormat
+from mmvmlp.checkpoints.reading import (
+    SHOWN_KEYS,
+    CheckpointError,
+    extract_state_dict,
+    read_checkpoint,
+)
 from mmvmlp.registry import WEIGHT_INITIALIZERS
-
-NESTING_KEYS = ('state_dict', 'model', 'module')
-"""Where published files keep the state dict, in the order in which they are tried."""
-
-SHOWN_KEYS = 5
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be read, or does not fit the model it is meant for."""
 
 
 @dataclass(frozen=True)
@@ -71,135 +62,6 @@ class CheckpointReport:
         return '\n'.join(lines)
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint file without running anything that is pickled in it.
-
-    Besides tensors and plain containers only the records that training scripts leave beside them
-    are read: ``argparse.Namespace``, NumPy arrays, mmengine's log history.
-
-    Args:
-        path: A file of PyTorch, of safetensors (``.safetensors``, as timm publishes its weights)
-            or of NumPy (``.npz``, as Google does); or an http(s) address, which is downloaded to
-            PyTorch's hub folder.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        CheckpointError: If the file is truncated, corrupt, or holds anything else.
-    """
-    is_address = urlparse(str(path)).scheme in ('http', 'https')
-    if not is_address and not Path(path).is_file():
-        raise FileNotFoundError(f'checkpoint {str(path)!r}: there is no such file')
-    try:
-        with _records_of_training_scripts():
-            file = _downloaded(str(path)) if is_address else Path(path)
-            if file.suffix == '.npz':
-                contents = _numpy_contents(file)
-            elif file.suffix == '.safetensors':
-                contents = load_file(file)
-            else:
-                contents = torch.load(file, map_location='cpu', weights_only=True)
-    except (URLError, TimeoutError) as error:
-        raise CheckpointError(f'checkpoint {str(path)!r} cannot be downloaded: {error}') from error
-    except Exception as error:
-        # torch.load raises whatever zip, pickle or the allow-list do.
-        raise CheckpointError(
-            f'checkpoint {str(path)!r} cannot be read; it is truncated, corrupt, '
-            f'or holds objects other than weights ({type(error).__name__}: {_reason(error)})'
-        ) from error
-    if not isinstance(contents, dict):
-        raise CheckpointError(
-            f'checkpoint {str(path)!r} holds a {type(contents).__name__}, not a dict of tensors'
-        )
-    return contents
-
-
-def _downloaded(address: str) -> Path:
-    """Return where an address's file is in PyTorch's hub folder, and put it there if it is not."""
-    file = Path(torch.hub.get_dir()) / 'checkpoints' / Path(urlparse(address).path).name
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(address, str(file))
-    return file
-
-
-def _numpy_contents(file: Path) -> dict[str, torch.Tensor]:
-    with np.load(file, allow_pickle=False) as arrays:
-        return {key: torch.from_numpy(arrays[key]) for key in arrays.files}
-
-
-@contextmanager
-def _records_of_training_scripts() -> Iterator[None]:
-    """Let `weights_only` pass what training scripts leave in a checkpoint, for one read."""
-    reconstructors: list[Any] = [value.__reduce__()[0] for value in (np.zeros(1), np.float64(0))]
-    others = torch.serialization.get_safe_globals()
-    torch.serialization.add_safe_globals(
-        [
-            argparse.Namespace,
-            HistoryBuffer,
-            _statistics_method,
-            np.ndarray,
-            np.dtype,
-            *reconstructors,
-            *{type(np.dtype(code)) for code in '?bBhHiIlLqQefdSU'},
-        ]
-    )
-    try:
-        yield
-    finally:
-        torch.serialization.clear_safe_globals()
-        torch.serialization.add_safe_globals(others)
-
-
-def _statistics_method(owner: object, name: str) -> Any:
-    if owner is not HistoryBuffer or name not in ('current', 'max', 'mean', 'min'):
-        raise UnpicklingError(f'attribute {name!r} of {owner!r}')
-    return getattr(owner, name)
-
-
-# mmengine's log history is pickled with references to its own methods, by way of `getattr`. The
-# allow-list goes by name; the real one would open every attribute of every class on it.
-_statistics_method.__module__, _statistics_method.__name__ = 'builtins', 'getattr'
-_statistics_method.__qualname__ = 'getattr'
-
-
-def _reason(error: Exception) -> str:
-    """Return an error's first line, and the object that the allow-list refused if it was that."""
-    refused = re.search(r'GLOBAL (\S+)', str(error))
-    lines = str(error).strip().splitlines()
-    return f'{refused[1]} is refused' if refused else lines[0] if lines else 'no reason given'
-
-
-def extract_state_dict(contents: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """Return the tensors of a checkpoint, wherever it nests them.
-
-    Args:
-        contents: A state dict, or a dict that has one under ``state_dict``, ``model`` or
-            ``module``. A prefix ``module.`` that a data-parallel wrapper left is removed.
-
-    Raises:
-        CheckpointError: If there are no tensors.
-    """
-    state_dict: Any = contents
-    while True:
-        nested = next(
-            (key for key in NESTING_KEYS if isinstance(state_dict.get(key), Mapping)), None
-        )
-        if nested is None:
-            break
-        state_dict = state_dict[nested]
-    tensors = {
-        str(key): value for key, value in state_dict.items() if isinstance(value, torch.Tensor)
-    }
-    if not tensors:
-        raise CheckpointError(
-            f'no tensors in the checkpoint; its keys are {list(contents)[:SHOWN_KEYS]}, looked in '
-            f'it and under {", ".join(NESTING_KEYS)}'
-        )
-    if all(key.startswith('module.') for key in tensors):
-        tensors = {key.removeprefix('module.'): value for key, value in tensors.items()}
-    return tensors
-
-
 def load_checkpoint(
     model: nn.Module, checkpoint: str | Path | Mapping[str, Any]
 ) -> CheckpointReport:
@@ -226,7 +88,7 @@ def load_checkpoint(
     backbone, prefix = find_backbone(model)
     origin = '' if isinstance(checkpoint, Mapping) else f' {str(checkpoint)!r}'
     contents = checkpoint if isinstance(checkpoint, Mapping) else read_checkpoint(checkpoint)
-    tensors = extract_state_dict(contents)
+    tensors = extract_state_dict(contents, None if isinstance(checkpoint, Mapping) else checkpoint)
     official = _recognise(tensors, backbone, origin)
     expected = model.state_dict()
     if official is None:
@@ -311,6 +173,11 @@ def _official_tensors(
 
 
 def _compare(source: str, named: Named, expected: Mapping[str, torch.Tensor]) -> CheckpointReport:
+    for key, (own, tensor) in named.items():
+        if key in expected and tensor.is_floating_point() != expected[key].is_floating_point():
+            raise CheckpointError(
+                f"{source}: tensor {own!r} is {tensor.dtype}, the model's is {expected[key].dtype}"
+            )
     fits = {
         key: key in expected and tensor.shape == expected[key].shape
         for key, (_, tensor) in named.items()
@@ -362,29 +229,113 @@ def _refuse_if_partial(
         )
 
 
-def check_trained_checkpoint(model: nn.Module, checkpoint: str | Path) -> None:
+def check_trained_checkpoint(
+    model: nn.Module, contents: Mapping[str, Any], origin: str | Path
+) -> None:
     """Refuse a checkpoint of a whole trained model unless it has every one of its tensors.
 
     Args:
-        model: The model that is to be tested or used.
-        checkpoint: A file or an http(s) address.
+        model: The model that is to be tested, used, or trained further.
+        contents: From :func:`read_checkpoint`.
+        origin: The file or address that errors name.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        CheckpointError: If it cannot be read, lacks a tensor of the model, has one of another
-            shape, or one that the model does not have.
+        CheckpointError: If the checkpoint lacks a tensor of the model, has one of another shape or
+            kind, or one that the model does not have.
     """
-    tensors = extract_state_dict(read_checkpoint(checkpoint))
-    report = _compare(
-        source=f'checkpoint {str(checkpoint)!r}',
-        named={key: (key, tensor) for key, tensor in tensors.items()},
-        expected=model.state_dict(),
-    )
+    report = _compare_as_it_is(model, extract_state_dict(contents, origin), origin)
     if report.missing or report.mismatched or report.unexpected:
         raise CheckpointError(
             f'the checkpoint is not of this {type(model).__name__}; is it of another config?\n'
             f'{report}'.replace('tensors loaded', 'tensors fit')
         )
+
+
+def check_starting_checkpoint(
+    model: nn.Module, contents: Mapping[str, Any], origin: str | Path
+) -> None:
+    """Refuse a checkpoint that training is to start from unless it covers the backbone.
+
+    A head of other classes may differ, as when a detector is trained on new data.
+
+    Args:
+        model: The model that is to be trained.
+        contents: From :func:`read_checkpoint`.
+        origin: The file or address that errors name.
+
+    Raises:
+        CheckpointError: If a tensor of ``model.backbone`` is missing or of another shape or kind,
+            or, in a model without a backbone, if nothing fits.
+    """
+    report = _compare_as_it_is(model, extract_state_dict(contents, origin), origin)
+    of_backbone = [
+        key
+        for key in (*report.missing, *(key for key, *_ in report.mismatched))
+        if key.startswith('backbone.')
+    ]
+    if of_backbone or not report.matched:
+        raise CheckpointError(
+            f'the checkpoint does not fit the backbone of this {type(model).__name__}; is it of '
+            'another config? Published weights of a backbone go into '
+            'model.backbone.init_cfg=dict(type="mmvmlp.OfficialPretrained", checkpoint=...).\n'
+            f'{report}'.replace('tensors loaded', 'tensors fit')
+        )
+
+
+def check_pretrained_modules(model: nn.Module) -> None:
+    """Refuse checkpoints in ``init_cfg=dict(type='Pretrained', ...)`` that do not fit.
+
+    mmengine loads what happens to fit and logs the rest. Backbones of this package refuse the rest
+    themselves; this looks at the other modules of a model that has one.
+
+    Args:
+        model: A model whose weights are not initialised yet.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        CheckpointError: If it cannot be read, or does not cover the module that names it.
+    """
+    if not isinstance(getattr(model, 'backbone', None), VisionMLP):
+        return
+    for name, module in model.named_modules():
+        init_cfg = getattr(module, 'init_cfg', None)
+        # Others look for the checkpoint in `init_cfg` and convert it in their own way.
+        if not init_cfg or type(module).init_weights is not BaseModule.init_weights:
+            continue
+        for entry in init_cfg if isinstance(init_cfg, list) else [init_cfg]:
+            if entry['type'] in ('Pretrained', PretrainedInit):
+                _check_pretrained_module(name, module, entry)
+
+
+def _check_pretrained_module(name: str, module: nn.Module, init_cfg: Mapping[str, Any]) -> None:
+    file = init_cfg['checkpoint']
+    contents = CheckpointLoader.load_checkpoint(file, 'cpu')
+    if not name:
+        check_starting_checkpoint(module, contents, file)
+        return
+    prefix = init_cfg.get('prefix') or ''
+    prefix = f'{prefix.removesuffix(".")}.' if prefix else ''
+    tensors = {
+        key.removeprefix(prefix): tensor
+        for key, tensor in extract_state_dict(contents, file).items()
+        if key.startswith(prefix)
+    }
+    report = _compare_as_it_is(module, tensors, file)
+    if report.missing or report.mismatched:
+        raise CheckpointError(
+            f'the checkpoint in model.{name}.init_cfg does not fit that {type(module).__name__}\n'
+            f'{report}'.replace('tensors loaded', 'tensors fit')
+        )
+
+
+def _compare_as_it_is(
+    model: nn.Module, tensors: Mapping[str, torch.Tensor], origin: str | Path
+) -> CheckpointReport:
+    return _compare(
+        source=f'checkpoint {str(origin)!r}',
+        named={key: (key, tensor) for key, tensor in tensors.items()},
+        expected=model.state_dict(),
+    )
 
 
 @WEIGHT_INITIALIZERS.register_module()

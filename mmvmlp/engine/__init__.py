@@ -1,6 +1,7 @@
 """Training and testing: what the toolboxes' runner is given beyond a config."""
 
 from mmvmlp.engine.autocast_hook import AutocastHook
+from mmvmlp.engine.checkpoint_hook import StrictCheckpointHook
 from mmvmlp.engine.layer_decay import LayerDecayOptimWrapperConstructor
 
-__all__ = ['AutocastHook', 'LayerDecayOptimWrapperConstructor']
+__all__ = ['AutocastHook', 'LayerDecayOptimWrapperConstructor', 'StrictCheckpointHook']

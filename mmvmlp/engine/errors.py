@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mmvmlp.checkpoint import CheckpointError
+from mmvmlp.checkpoints import CheckpointError
 from mmvmlp.datasets.loading import ImageReadError
 
 RAISED_ON_PURPOSE = (ValueError, TypeError, OSError, ImportError)

@@ -10,8 +10,6 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.runner import find_latest_checkpoint
 
-from mmvmlp.checkpoint import read_checkpoint
-
 SPLITS = ('train', 'val', 'test')
 
 
@@ -149,7 +147,7 @@ def set_work_dir(config: Config, work_dir: str | None) -> None:
 
 
 def set_resume(config: Config, checkpoint: str) -> None:
-    """Go on from a checkpoint, after a look at whether it can be read.
+    """Resume training from a checkpoint.
 
     Args:
         config: Changed in place; its work folder must be set.
@@ -157,13 +155,18 @@ def set_resume(config: Config, checkpoint: str) -> None:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        CheckpointError: If it is truncated or corrupt.
     """
     config.resume = True
     config.load_from = None if checkpoint == 'auto' else checkpoint
     latest = config.load_from or find_latest_checkpoint(config.work_dir)
-    if latest is not None:
-        read_checkpoint(latest)
+    if latest is not None and '://' not in latest and not Path(latest).is_file():
+        raise FileNotFoundError(f'checkpoint {latest!r}: there is no such file')
+
+
+def set_strict_checkpoints(config: Config) -> None:
+    """Refuse every checkpoint that does not fit the model of the run, and read it safely."""
+    config.setdefault('default_hooks', {})
+    config.default_hooks['strict_checkpoint'] = {'type': 'mmvmlp.StrictCheckpointHook'}
 
 
 def set_launcher(config: Config, launcher: str) -> None:

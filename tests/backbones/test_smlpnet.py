@@ -52,7 +52,7 @@ def test_architectures_that_cannot_be_built_are_refused(field, value):
 
 
 def test_checkpoint_of_a_bigger_variant_is_refused():
-    with pytest.raises(mmvmlp.checkpoint.CheckpointError, match='nothing was loaded'):
+    with pytest.raises(mmvmlp.CheckpointError, match='nothing was loaded'):
         mmvmlp.load_checkpoint(
             mmvmlp.build_backbone('smlpnet_small'), official_state_dict('smlpnet_tiny')
         )

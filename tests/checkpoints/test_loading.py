@@ -13,7 +13,7 @@ from parity import official_state_dict
 from safetensors.torch import save_file
 
 import mmvmlp
-from mmvmlp.checkpoint import check_trained_checkpoint, read_checkpoint
+from mmvmlp.checkpoints import check_trained_checkpoint, read_checkpoint
 
 
 @pytest.fixture(scope='module')
@@ -239,9 +239,11 @@ def test_a_trained_checkpoint_must_be_of_the_whole_model(tmp_path):
     model = mmvmlp.build_classifier('hire_mlp_tiny', 10)
     file = tmp_path / 'epoch_1.pth'
     torch.save({'state_dict': model.state_dict()}, file)
-    check_trained_checkpoint(model, file)
+    check_trained_checkpoint(model, read_checkpoint(file), file)
     with pytest.raises(mmvmlp.CheckpointError, match='head.fc.weight'):
-        check_trained_checkpoint(mmvmlp.build_classifier('hire_mlp_tiny', 11), file)
+        check_trained_checkpoint(
+            mmvmlp.build_classifier('hire_mlp_tiny', 11), read_checkpoint(file), file
+        )
     torch.save({'state_dict': model.backbone.state_dict()}, file)
     with pytest.raises(mmvmlp.CheckpointError, match='missing in the checkpoint: backbone.stem'):
-        check_trained_checkpoint(model, file)
+        check_trained_checkpoint(model, read_checkpoint(file), file)
