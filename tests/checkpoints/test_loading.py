@@ -2,6 +2,7 @@
 
 import argparse
 import http.server
+import pickle
 import threading
 from functools import partial
 
@@ -9,8 +10,10 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.registry import MODELS
+from mmengine.runner import CheckpointLoader
 from parity import official_state_dict
 from safetensors.torch import save_file
+from torch.torch_version import TorchVersion
 
 import mmvmlp
 from mmvmlp.checkpoints import check_trained_checkpoint, read_checkpoint
@@ -247,3 +250,81 @@ def test_a_trained_checkpoint_must_be_of_the_whole_model(tmp_path):
     torch.save({'state_dict': model.backbone.state_dict()}, file)
     with pytest.raises(mmvmlp.CheckpointError, match='missing in the checkpoint: backbone.stem'):
         check_trained_checkpoint(model, read_checkpoint(file), file)
+
+
+@pytest.mark.parametrize(
+    ('damage', 'named'),
+    [
+        (lambda tensor: tensor.to_sparse(), 'sparse'),
+        (lambda tensor: tensor.to('meta'), 'meta'),
+        (lambda tensor: tensor.to(torch.int64), 'int64'),
+        (lambda tensor: tensor.to(torch.bool), 'bool'),
+        (lambda tensor: tensor.to(torch.complex64), 'complex'),
+        (lambda tensor: tensor.float() * float('inf'), 'not finite'),
+    ],
+    ids=['sparse', 'meta', 'int', 'bool', 'complex', 'infinite'],
+)
+def test_one_unusable_tensor_near_the_end_leaves_the_model_as_it_was(official, damage, named):
+    backbone = mmvmlp.build_backbone('hire_mlp_tiny')
+    key = [key for key in official if key.startswith('network.6.') and key.endswith('weight')][-1]
+    before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+    with pytest.raises(mmvmlp.CheckpointError, match=f'{key}.*{named}'):
+        mmvmlp.load_checkpoint(backbone, {**official, key: damage(official[key])})
+    after = backbone.state_dict()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    assert not mmvmlp.load_checkpoint(backbone, official).missing
+
+
+def test_two_addresses_of_one_file_name_are_two_files(tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'hub'))
+    for value in (0, 1):
+        (tmp_path / str(value)).mkdir()
+        torch.save({'weight': torch.full((1,), value)}, tmp_path / str(value) / 'model.pth')
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f'http://127.0.0.1:{server.server_port}'
+        read = [read_checkpoint(f'{address}/{value}/model.pth')['weight'] for value in (0, 1, 0)]
+        server.shutdown()
+    assert [int(weight) for weight in read] == [0, 1, 0]
+
+
+@pytest.mark.parametrize('contents', [b'garbage', b'', pickle.dumps({'a': 1}, protocol=2)])
+def test_no_message_recommends_to_read_a_file_unsafely(tmp_path, contents):
+    file = tmp_path / 'model.pth'
+    file.write_bytes(contents[:-1])
+    with pytest.raises(mmvmlp.CheckpointError) as raised:
+        read_checkpoint(file)
+    assert 'weights_only' not in str(raised.value)
+
+
+def test_a_torch_that_runs_code_reads_other_formats_only(tmp_path, official, monkeypatch):
+    tensors = {'weight': torch.zeros(1)}
+    torch.save(tensors, tmp_path / 'model.pth')
+    save_file(tensors, tmp_path / 'model.safetensors')
+    assert read_checkpoint(tmp_path / 'model.pth') == tensors
+    monkeypatch.setattr(torch, '__version__', TorchVersion('2.9.1+cu128'))
+    assert read_checkpoint(tmp_path / 'model.safetensors') == tensors
+    with pytest.raises(mmvmlp.CheckpointError, match=r'2\.9\.1.*safetensors.*2\.10'):
+        read_checkpoint(tmp_path / 'model.pth')
+    monkeypatch.setattr(torch, '__version__', TorchVersion('2.10.0'))
+    assert read_checkpoint(tmp_path / 'model.pth') == tensors
+
+
+@pytest.mark.parametrize('as_list', [False, True])
+def test_pretrained_loads_whole_or_raises(tmp_path, official, as_list):
+    file = tmp_path / 'tiny.pth'
+    torch.save({'model': official}, file)
+    init_cfg = {'type': 'Pretrained', 'checkpoint': str(file)}
+    init_cfg = [init_cfg] if as_list else init_cfg
+    backbone = mmvmlp.build_backbone('hire_mlp_tiny', init_cfg=init_cfg)
+    weight = official['patch_embed.proj.weight'].float()
+    torch.testing.assert_close(backbone.stem.conv.weight.detach(), weight)
+    with pytest.raises(mmvmlp.CheckpointError, match='nothing was loaded'):
+        mmvmlp.build_backbone('hire_mlp_small', init_cfg=init_cfg)
+
+
+@pytest.mark.parametrize('scheme', ['pavi://model', 'open-mmlab://no/such/model'])
+def test_schemes_that_mmengine_would_unpickle_are_refused(scheme):
+    with pytest.raises(mmvmlp.CheckpointError, match=scheme):
+        CheckpointLoader.load_checkpoint(scheme)
