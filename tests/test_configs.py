@@ -132,13 +132,19 @@ def test_hire_mlps_models_have_the_published_sizes(method, sizes):
     assert [millions(by_name[name]) for name in names] == sizes
 
 
+@pytest.mark.parametrize('by_name', [False, True])
 @every_config
-def test_inherits_from_any_folder(path, tmp_path):
+def test_builds_when_inherited_from_any_folder(path, tmp_path, monkeypatch, by_name):
+    monkeypatch.chdir(tmp_path)
+    base = f'mmvmlp::{path.name}' if by_name else path
     child = tmp_path / 'child.py'
-    child.write_text(f"_base_ = '{path}'\nmodel = dict(backbone=dict(frozen_stages=1))\n")
-    config = load_config(child)
-    assert config.model.backbone.frozen_stages == 1
-    assert config.model.backbone.type.startswith('mmvmlp.')
+    child.write_text(f"_base_ = '{base}'\nmodel = dict(backbone=dict(frozen_stages=1))\n")
+    inherited = load_config(child)
+    frozen = inherited.model.backbone.pop('frozen_stages')
+    # What trains and predicts by its path does so when it is inherited.
+    assert inherited.to_dict() == loaded(path).to_dict()
+    inherited.model.backbone.frozen_stages = frozen
+    assert build(inherited).backbone.frozen_stages == 1
 
 
 @pytest.mark.parametrize('method', ['classify', 'mask_rcnn', 'retinanet', 'sem_fpn', 'upernet'])

@@ -1,0 +1,106 @@
+"""The toolboxes' own inferencers and init functions, on our configs, from an empty folder."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.registry import init_default_scope
+
+from mmvmlp.backbones.base import registered_families
+
+CONFIGS = Path(__file__).parents[1] / 'configs'
+METHODS = {
+    'mask_rcnn': 'mmdet',
+    'retinanet': 'mmdet',
+    'cascade_mask_rcnn': 'mmdet',
+    'upernet': 'mmseg',
+    'sem_fpn': 'mmseg',
+    'classify': 'mmpretrain',
+}
+# A config of one's own, with images that a test can afford.
+SMALL = {
+    'mmdet': """
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].scale = (96, 64)
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+""",
+    'mmseg': """
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].scale = (256, 64)
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+""",
+    'mmpretrain': '',
+}
+
+
+def smallest_networks(method):
+    """Return one config of each family that the method has, the one with the fewest bytes."""
+    for family in registered_families():
+        paths = [
+            path
+            for path in sorted(CONFIGS.glob(f'{method}_{family.name_prefix}_*.py'))
+            if not path.stem.endswith(('_digits', '_finetune', '_160k'))
+        ]
+        small = [path for path in paths if path.stem.split('_')[-1] in ('t', 's12', 's16', 'deep')]
+        yield from (small or paths)[-1:]
+
+
+CASES = [(method, path.name) for method in METHODS for path in smallest_networks(method)]
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+
+
+def detect(config, inputs):
+    from mmdet.apis import DetInferencer, inference_detector, init_detector
+
+    inferencer = DetInferencer(str(config), device='cpu', show_progress=False)
+    model = init_detector(str(config), device='cpu')
+    for value in inputs:
+        (found,) = inferencer(value, no_save_vis=True)['predictions']
+        assert np.isfinite(found['scores']).all()
+        instances = inference_detector(model, value).pred_instances
+        assert instances.bboxes.shape == (len(instances.scores), 4)
+        assert getattr(model, 'with_mask', False) == ('masks' in found)
+
+
+def segment(config, inputs):
+    from mmseg.apis import MMSegInferencer, inference_model, init_model
+
+    inferencer = MMSegInferencer(str(config), device='cpu', show_progress=False)
+    model = init_model(str(config), device='cpu')
+    for value in inputs:
+        assert inferencer(value)['predictions'].shape == (48, 64)
+        assert inference_model(model, value).pred_sem_seg.data.shape == (1, 48, 64)
+
+
+def classify(config, inputs):
+    from mmpretrain import FeatureExtractor, ImageClassificationInferencer, get_model
+
+    # mmpretrain alone leaves the scope as another toolbox set it.
+    init_default_scope('mmpretrain')
+    inferencer = ImageClassificationInferencer(str(config), pretrained=False, device='cpu')
+    model = get_model(str(config), pretrained=False, device='cpu')
+    extractor = FeatureExtractor(model)
+    for value in inputs:
+        (found,) = inferencer(value)
+        assert found['pred_scores'].shape == (1000,)
+        (features,) = extractor(value)[0]
+        assert features.shape == (model.head.in_channels,)
+
+
+CLIENTS = {'mmdet': detect, 'mmseg': segment, 'mmpretrain': classify}
+
+
+@pytest.mark.parametrize('inherited', ['by path', 'by name'])
+@pytest.mark.parametrize(('method', 'name'), CASES, ids=[name for _, name in CASES])
+def test_inferencers_take_files_and_arrays(tmp_path, monkeypatch, image, method, name, inherited):
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite('image.png', image)
+    base = f'mmvmlp::{name}' if inherited == 'by name' else CONFIGS / name
+    toolbox = METHODS[method]
+    Path('own.py').write_text(f"_base_ = '{base}'\n{SMALL[toolbox]}")
+    CLIENTS[toolbox]('own.py', ['image.png', image])
