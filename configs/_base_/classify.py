@@ -24,6 +24,10 @@ model = dict(
     train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]),
 )
 
+# Without the scope that mmengine adds to what is inherited: browse_dataset.py fails on it.
+visualizer = dict(
+    _delete_=True, type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')]
+)
 default_hooks = dict(strict_checkpoint=dict(type='mmvmlp.StrictCheckpointHook'))
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
