@@ -1,6 +1,5 @@
 """The contract of every backbone: what goes in, what comes out, and what a config may set."""
 
-import difflib
 import inspect
 import itertools
 from abc import abstractmethod
@@ -18,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.arguments import as_integer, as_number, boolean, positive_integer
+from mmvmlp.backbones.names import canonical_name, suggestion
 from mmvmlp.backbones.official_format import OfficialFormat
 from mmvmlp.ops import RESOLUTIONS, Resolution, build_norm
 from mmvmlp.registry import MODELS
@@ -59,8 +59,8 @@ class VisionMLP(BaseModule):
     config can set beyond the architecture is handled here.
 
     Args:
-        arch: A variant's name, or a mapping with the fields of the family's architecture; the
-            family's first variant where it is not given.
+        arch: A variant's name (``'t'`` is ``'tiny'``, and so on), or a mapping with the fields of
+            the family's architecture; the family's first variant where it is not given.
         in_channels: Channels of the image.
         out_indices: The levels 0-3 to emit, in that order; negative ones count from the end. A
             level behind the last one emitted is not built.
@@ -108,11 +108,9 @@ class VisionMLP(BaseModule):
         accepted = [name for name in inspect.signature(cls.__init__).parameters if name != 'self']
         for name in kwargs:
             if name not in accepted:
-                close = difflib.get_close_matches(name, accepted, n=1)
-                hint = f' (did you mean {close[0]!r}?)' if close else ''
                 raise TypeError(
-                    f'{cls.__name__} has no argument {name!r}{hint}; accepted: '
-                    f'{", ".join(accepted)}'
+                    f'{cls.__name__} has no argument {name!r}{suggestion(name, accepted)}; '
+                    f'accepted: {", ".join(accepted)}'
                 )
         return cast('VisionMLP', super().__new__(cls))
 
@@ -190,12 +188,14 @@ class VisionMLP(BaseModule):
     @classmethod
     def _resolve_architecture(cls, arch: str | Mapping[str, Any]) -> Any:
         if isinstance(arch, str):
-            if arch not in cls.variants:
+            variant = canonical_name(arch, cls.variants)
+            if variant is None:
                 raise ValueError(
-                    f'arch={arch!r}: {cls.__name__} knows {", ".join(map(repr, cls.variants))}, '
-                    "or takes a mapping with the architecture's fields"
+                    f'arch={arch!r}{suggestion(arch, cls.variants)}: {cls.__name__} knows '
+                    f'{", ".join(map(repr, cls.variants))}, or takes a mapping with the '
+                    "architecture's fields"
                 )
-            return cls.variants[arch]
+            return cls.variants[variant]
         architecture = type(next(iter(cls.variants.values())))
         if isinstance(arch, architecture):
             return arch
