@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from mmvmlp.backbones.arguments import positive_integer
 from mmvmlp.backbones.base import VisionMLP, registered_families
+from mmvmlp.backbones.names import canonical_name, suggestion
 
 if TYPE_CHECKING:
     from mmpretrain.models import ImageClassifier
@@ -28,18 +30,31 @@ def list_backbones(pattern: str = '*') -> list[str]:
     return fnmatch.filter(_variants(), pattern)
 
 
-def _resolve(name: str) -> tuple[type[VisionMLP], str]:
-    variants = _variants()
-    if name not in variants:
-        raise ValueError(f'name={name!r} is no backbone; known are {", ".join(variants)}')
-    return variants[name]
+def resolve_name(name: str) -> str:
+    """Return the name in :func:`list_backbones` that another spelling stands for.
+
+    Args:
+        name: As :func:`build_backbone` takes it.
+
+    Raises:
+        ValueError: If it stands for none of them.
+    """
+    known = _variants()
+    canonical = canonical_name(name, known) if isinstance(name, str) else None
+    if canonical is None:
+        raise ValueError(
+            f'name={name!r} is no backbone{suggestion(str(name), known)}; known are '
+            f'{", ".join(known)}'
+        )
+    return canonical
 
 
 def build_backbone(name: str, **kwargs: Any) -> VisionMLP:
     """Build a backbone from its name; needs torch and mmengine, no toolbox.
 
     Args:
-        name: One of :func:`list_backbones`.
+        name: One of :func:`list_backbones`. Other spellings are understood, too: that of the
+            configs (``'hire_mlp_t'``) and that of model hubs (``'Hire-MLP-T_in1k'``).
         **kwargs: The backbone's arguments beyond ``arch``. With an ``init_cfg`` the weights are
             initialised at once.
 
@@ -47,7 +62,7 @@ def build_backbone(name: str, **kwargs: Any) -> VisionMLP:
         TypeError: If an argument is unknown.
         ValueError: If the name or an argument's value is not accepted.
     """
-    family, variant = _resolve(name)
+    family, variant = _variants()[resolve_name(name)]
     backbone = family(arch=variant, **kwargs)
     if backbone.init_cfg:
         backbone.init_weights()
@@ -60,7 +75,7 @@ def build_classifier(name: str, num_classes: int = 1000, **kwargs: Any) -> 'Imag
     S²-MLP alone has no final norm.
 
     Args:
-        name: One of :func:`list_backbones`.
+        name: As :func:`build_backbone` takes it.
         num_classes: Outputs of the linear layer.
         **kwargs: The backbone's arguments beyond ``arch``, ``out_indices`` and ``out_norm``.
 
@@ -75,9 +90,8 @@ def build_classifier(name: str, num_classes: int = 1000, **kwargs: Any) -> 'Imag
     """
     from mmpretrain.models import ImageClassifier
 
-    if not isinstance(num_classes, int) or num_classes < 1:
-        raise ValueError(f'num_classes={num_classes!r}: a positive integer is accepted')
-    has_final_norm = _resolve(name)[0].has_final_norm
+    num_classes = positive_integer('num_classes', num_classes)
+    has_final_norm = _variants()[resolve_name(name)][0].has_final_norm
     backbone = build_backbone(name, out_indices=(-1,), out_norm=has_final_norm, **kwargs)
     # Full names: the default scope may be another toolbox's, which has namesakes.
     classifier = ImageClassifier(

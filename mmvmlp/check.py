@@ -37,7 +37,7 @@ PINNED = {
     'onedl-mmpretrain': '1.3.6',
 }
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 12)
-OLDEST_TORCH = (2, 4)
+OLDEST_TORCH = (2, 10)
 
 # The distributions that install a package of one import name: (continued, original and variants).
 OPENMMLAB = {
@@ -449,8 +449,10 @@ def rule_torch(facts: Facts) -> Iterator[Finding]:
     elif _release(probe.version)[:2] < OLDEST_TORCH:
         yield Finding(
             True,
-            f'torch {probe.version} is too old; 2.4 is the oldest supported. '
-            'After the change mmcv has to be compiled again: check once more.',
+            f'torch {probe.version} is too old: crafted checkpoints can run code in it or corrupt '
+            'its memory, also with weights_only=True (CVE-2025-32434, CVE-2026-24747). '
+            f'{".".join(map(str, OLDEST_TORCH))} is the oldest supported. After the change mmcv '
+            'has to be compiled again: check once more.',
             both,
         )
 
@@ -495,14 +497,17 @@ def rule_numpy(facts: Facts) -> Iterator[Finding]:
             f'numpy does not load: {probe.error}',
             f'pip install --force-reinstall {_pinned("numpy")}',
         )
-    for name, distribution in (('cv2', 'opencv-python-headless'), ('pycocotools', 'pycocotools')):
+    for name, distribution, blocks in (
+        ('cv2', 'opencv-python-headless', True),
+        ('pycocotools', 'pycocotools', not facts.probe('mmdet').missing),
+    ):
         if _compiled_for_other_numpy(facts.probe(name).error):
             command = f'{REINSTALL} --no-cache-dir {_pinned(distribution)}'
             others = [d for d in facts.installed(OPENCV) if d != distribution]
             if name == 'cv2' and others:
                 command = f'pip uninstall -y {" ".join(others)} && {command}'
             yield Finding(
-                True,
+                blocks,
                 f'{name} was compiled for another major version of numpy than the installed '
                 f'{probe.version}: {facts.probe(name).error}',
                 command,
@@ -557,17 +562,19 @@ def rule_opencv(facts: Facts) -> Iterator[Finding]:
 
 
 def rule_pycocotools(facts: Facts) -> Iterator[Finding]:
-    """Pycocotools that mmdet cannot evaluate with."""
+    """Pycocotools that mmdet and the digit scenes cannot work with."""
     probe = facts.probe('pycocotools')
+    blocks = not facts.probe('mmdet').missing
     if probe.missing:
         yield Finding(
-            not facts.probe('mmdet').missing,
-            'pycocotools is not installed; mmdet reads COCO files and evaluates with it.',
+            blocks,
+            'pycocotools is not installed; mmdet does not load without it, and no digit scenes can '
+            'be made.',
             f'pip install {_pinned("pycocotools")}',
         )
     elif probe.error and not _compiled_for_other_numpy(probe.error):
         yield Finding(
-            True,
+            blocks,
             f'pycocotools does not work: {probe.error}',
             f'{REINSTALL} --no-cache-dir {_pinned("pycocotools")}',
         )

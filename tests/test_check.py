@@ -114,6 +114,12 @@ BAD = {
         '2.1.2+cu121 is too old',
         'torch===2.11.0',
     ),
+    'torch with known ways to run code from a checkpoint': (
+        dict(torch=Probe('2.9.1+cu130'), torchvision=Probe('0.24.1+cu130')),
+        True,
+        'CVE-2026-24747). 2.10 is the oldest supported',
+        'pip install torch===2.11.0 torchvision===0.26.0',
+    ),
     'torch and torchvision of different builds': (
         dict(
             torch=Probe('2.11.0+cpu'),
@@ -124,10 +130,10 @@ BAD = {
         'pip install torch===2.11.0 torchvision===0.26.0',
     ),
     'different builds that load': (
-        dict(torch=Probe('2.6.0+cpu'), torchvision=Probe('0.21.0+cu126')),
+        dict(torch=Probe('2.10.0+cpu'), torchvision=Probe('0.25.0+cu126')),
         False,
         'different builds',
-        'torch===2.6.0 torchvision===0.21.0',
+        'torch===2.10.0 torchvision===0.25.0',
     ),
     'torchvision of another release': (
         dict(torchvision=Probe('0.21.0+cu130', "RuntimeError: Couldn't load custom C++ ops")),
@@ -211,7 +217,7 @@ BAD = {
     'pycocotools missing': (
         dict(pycocotools=Probe(missing=True)),
         True,
-        'pycocotools is not installed',
+        'pycocotools is not installed; mmdet does not load without it',
         'pip install pycocotools==',
     ),
     'pycocotools missing, without mmdet': (
@@ -219,6 +225,18 @@ BAD = {
         False,
         'pycocotools is not installed',
         'pip install pycocotools==',
+    ),
+    'pycocotools broken, without mmdet': (
+        dict(pycocotools=Probe('2.0.11', 'ImportError: _mask'), mmdet=Probe(missing=True)),
+        False,
+        '_mask',
+        '--force-reinstall',
+    ),
+    'pycocotools compiled for numpy 1, without mmdet': (
+        dict(pycocotools=Probe('2.0.7', NUMPY_1), mmdet=Probe(missing=True)),
+        False,
+        'pycocotools was compiled for another major version',
+        '--no-cache-dir pycocotools==',
     ),
     'safetensors missing': (
         dict(distributions={'safetensors': None}),
@@ -262,7 +280,7 @@ BAD = {
         'SyntaxError: x',
         'pip uninstall -y onedl-mmengine && pip install',
     ),
-    'original mmengine with torch 2.6 or newer': (
+    'original mmengine, which cannot read its checkpoints': (
         dict(
             distributions={'onedl-mmengine': None, 'mmengine': '0.10.7'}, mmengine=Probe('0.10.7')
         ),
@@ -277,8 +295,6 @@ BAD = {
                 'mmengine': '0.10.7',
                 'setuptools': '82.0.0',
             },
-            torch=Probe('2.5.1+cu121'),
-            torchvision=Probe('0.20.1+cu121'),
             mmengine=Probe('0.10.7'),
         ),
         True,

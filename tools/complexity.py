@@ -6,7 +6,7 @@ image's prediction, which papers print as FLOPs (a GPU's data sheet counts each 
 
 import argparse
 
-from mmvmlp.analysis.complexity import SHAPES, PartComplexity, count_complexity
+from mmvmlp.analysis.complexity import PartComplexity, count_complexity, papers_shape
 from mmvmlp.engine.command_line import add_config_options
 from mmvmlp.engine.errors import one_clear_error
 from mmvmlp.engine.run_config import load_config
@@ -49,7 +49,7 @@ def main() -> None:
     arguments = parse_arguments()
     with one_clear_error():
         config = load_config(arguments.config, arguments.cfg_options)
-        height, width = arguments.shape or SHAPES[config.get('default_scope')]
+        height, width = arguments.shape or papers_shape(config)
         parts = count_complexity(
             config, height, width, num_proposals=arguments.proposals, num_masks=arguments.masks
         )

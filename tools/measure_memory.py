@@ -34,9 +34,10 @@ def main() -> None:
     """Measure, and print a table."""
     arguments = parse_arguments()
     with one_clear_error():
+        measured = measure_forward_memory(arguments.names, *arguments.shape, arguments.device)
         print('| backbone | weights (MB) | peak of the pass (MB) | relative |\n|---|---|---|---|')
         first = 0
-        for memory in measure_forward_memory(arguments.names, *arguments.shape, arguments.device):
+        for memory in measured:
             first = first or memory.peak
             weights, peak = (f'{value / 1e6:.0f}' for value in (memory.weights, memory.peak))
             print(f'| `{memory.name}` | {weights} | {peak} | {memory.peak / first:.2f} |')

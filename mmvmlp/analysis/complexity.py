@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -66,9 +66,7 @@ def count_complexity(
     for name, value in numbers.items():
         if value < 1:
             raise ValueError(f'{name}={value!r}: a number above 0 is accepted')
-    init_default_scope(config.get('default_scope') or 'mmengine')
-    with torch.device('meta'):
-        model: Any = MODELS.build(deepcopy(config.model)).eval()
+    model = _built_model(config)
     parts = [
         PartComplexity(name, sum(p.numel() for p in module.parameters()), macs)
         for name, module, macs in _counted(model, height, width, num_proposals, num_masks)
@@ -80,6 +78,37 @@ def count_complexity(
             f'{", ".join(part.name for part in parts)}: models of only these parts are accepted'
         )
     return parts
+
+
+def papers_shape(config: Config) -> tuple[int, int]:
+    """Return height and width of the image for which papers count, by a config's toolbox.
+
+    Raises:
+        ValueError: If the config names none of the toolboxes.
+    """
+    scope = config.get('default_scope')
+    if scope not in SHAPES:
+        raise ValueError(
+            f'default_scope={scope!r}: only with {", ".join(map(repr, SHAPES))} is the size of the '
+            'image known; give one by --shape HEIGHT WIDTH'
+        )
+    return SHAPES[scope]
+
+
+def _built_model(config: Config) -> Any:
+    """Build a config's model without its weights."""
+    settings, scope = config.get('model'), config.get('default_scope')
+    if not isinstance(settings, Mapping) or 'type' not in settings:
+        raise ValueError(f"the config's model={settings!r}: a mapping with a 'type' is accepted")
+    init_default_scope(scope or 'mmengine')
+    try:
+        with torch.device('meta'):
+            return MODELS.build(deepcopy(settings)).eval()
+    except KeyError as error:
+        # mmengine's error for a type that no registry of the scope has.
+        raise ValueError(
+            f"the config's model cannot be built with default_scope={scope!r}: {error.args[0]}"
+        ) from error
 
 
 def _counted(

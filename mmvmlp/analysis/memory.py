@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-from mmvmlp.build import build_backbone, list_backbones
+from mmvmlp.backbones.arguments import positive_integer
+from mmvmlp.build import build_backbone, resolve_name
 
 PROCESS_STATUS = Path('/proc/self/status')
 RESET_PEAK = Path('/proc/self/clear_refs')
@@ -39,26 +40,48 @@ def measure_forward_memory(
     """Measure backbones one after the other: one image, forward only, float32.
 
     Args:
-        names: Of registered backbones.
+        names: As :func:`mmvmlp.build_backbone` takes them.
         height: Of the image in pixels.
         width: Of the image in pixels.
         device: 'cpu', where the peak is that of the process (Linux only), or a CUDA device, where
             it is that of PyTorch's allocator.
 
+    Returns:
+        What each backbone needs, as it is measured.
+
     Raises:
         OSError: If the CPU's peak cannot be read on this system.
-        ValueError: If a name is not known.
+        ValueError: If a name or the device is not known, or the image too small.
     """
-    known = list_backbones()
-    unknown = [name for name in names if name not in known]
-    if unknown or not names:
-        raise ValueError(f'names {list(names)!r}: known are {", ".join(known)}')
-    if device == 'cpu' and not RESET_PEAK.exists():
-        raise OSError('the peak of a process can be read on Linux only; name a CUDA device')
+    names = [resolve_name(name) for name in names]
+    shape = (1, 3, positive_integer('height', height), positive_integer('width', width))
+    _check_device(device)
     for name in names:
-        # What an earlier network left to the allocator would hide what this one needs.
-        with ProcessPoolExecutor(1, multiprocessing.get_context('spawn')) as pool:
-            yield pool.submit(_measure, name, height, width, device).result()
+        with torch.device('meta'):
+            # It refuses an image that is too small before anything is measured.
+            build_backbone(name).eval()(torch.empty(shape))
+    return (_measured_alone(name, height, width, device) for name in names)
+
+
+def _check_device(device: str) -> None:
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        found = torch.device('meta')
+    if found.type not in ('cpu', 'cuda'):
+        raise ValueError(f"device={device!r}: 'cpu', 'cuda' and 'cuda:N' are accepted")
+    if found.type == 'cuda' and (found.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f'device={device!r}: PyTorch sees {torch.cuda.device_count()} CUDA devices here'
+        )
+    if found.type == 'cpu' and not RESET_PEAK.exists():
+        raise OSError('the peak of a process can be read on Linux only; name a CUDA device')
+
+
+def _measured_alone(name: str, height: int, width: int, device: str) -> ForwardMemory:
+    # What an earlier network left to the allocator would hide what this one needs.
+    with ProcessPoolExecutor(1, multiprocessing.get_context('spawn')) as pool:
+        return pool.submit(_measure, name, height, width, device).result()
 
 
 @torch.inference_mode()
@@ -69,7 +92,7 @@ def _measure(name: str, height: int, width: int, device: str) -> ForwardMemory:
     )
     # What the first call of an operator loads is not the network's.
     backbone(torch.zeros(1, 3, backbone.minimum_size, backbone.minimum_size, device=device))
-    if device == 'cpu':
+    if torch.device(device).type == 'cpu':
         RESET_PEAK.write_text('5')
         before = _process_peak()
         backbone(torch.randn(1, 3, height, width))

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine import fileio
 
-from mmvmlp.analysis.complexity import SHAPES, count_complexity
+from mmvmlp.analysis.complexity import count_complexity, papers_shape
 from mmvmlp.analysis.generated_document import markdown_table, with_sections
 from mmvmlp.analysis.whole_file import write_whole_file
 from mmvmlp.engine.run_config import load_config
@@ -53,7 +53,7 @@ def write_model_zoo(checkout: Path, document: Path, report: Callable[[str], None
 
 def _count(checkout: Path, model: dict[str, Any]) -> None:
     config = load_config(checkout / model['Config'])
-    parts = count_complexity(config, *SHAPES[config.default_scope])
+    parts = count_complexity(config, *papers_shape(config))
     # The names of OpenMMLab's metafiles.
     model['Metadata']['Parameters'] = sum(part.parameters for part in parts)
     model['Metadata']['FLOPs'] = sum(part.macs for part in parts)

@@ -13,13 +13,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mmvmlp.analysis.generated_document import markdown_table, with_sections
+from mmvmlp.analysis.resolution_detection import METRICS
 from mmvmlp.analysis.resolution_records import Record, read_records
-from mmvmlp.analysis.resolution_study import NATIVE_SIZE, NETWORKS, POLICIES, SIZE_FREE
+from mmvmlp.analysis.resolution_study import NATIVE_SIZE, NETWORKS, POLICIES, SIZE_FREE, family_of
 from mmvmlp.analysis.whole_file import write_whole_file
 
 CLASSIFICATION = 'resolution_classification'
 DETECTION = 'resolution_detection'
 NO_RECORDS = 'Not measured yet.'
+MEASURED = {
+    CLASSIFICATION: ('accuracy', 'parameters', 'seconds_train'),
+    DETECTION: (*METRICS, 'config', 'trained_at', 'parameters', 'seconds_train'),
+}
+"""What the tables take from each record of a file."""
 
 TITLES = {
     'SMLPNet': 'sMLPNet',
@@ -80,6 +86,9 @@ class Measurements:
     """
 
     def __init__(self, records: Sequence[Record], measure: str) -> None:
+        self.native = {
+            record['network']: record.get('trained_at', NATIVE_SIZE) for record in records
+        }
         self.values: dict[tuple[str, str, int], dict[int, float]] = {}
         for record in records:
             key = record['network'], record['policy'], record['size']
@@ -114,17 +123,53 @@ class Measurements:
 
     def mean_difference(self, network: str, native: int) -> Spread | None:
         """Return ``resize`` less ``window``, averaged over all sizes but the native one."""
-        others = [size for size in self.sizes if size != native]
-        differences = []
-        for seed in self.values.get((network, 'resize', others[0]), {}) if others else ():
-            pairs = [
-                (self.values[network, 'resize', size], self.values[network, 'window', size])
-                for size in others
-            ]
-            differences.append(
-                sum(resized[seed] - windows[seed] for resized, windows in pairs) / len(pairs)
-            )
+        pairs = [
+            tuple(self.values.get((network, policy, size), {}) for policy in ('resize', 'window'))
+            for size in self.sizes
+            if size != native
+        ]
+        # A mean over fewer sizes than another network's would not compare with it.
+        seeds = [
+            seed
+            for seed in (pairs[0][0] if pairs else ())
+            if all(seed in values for pair in pairs for values in pair)
+        ]
+        differences = [
+            sum(resized[seed] - windows[seed] for resized, windows in pairs) / len(pairs)
+            for seed in seeds
+        ]
         return Spread.of(differences) if differences else None
+
+    def missing(self) -> list[str]:
+        """Return what the study has no records of, in words: a line a network and policy.
+
+        A study is complete with every network, each at all sizes that any was tested at, with all
+        seeds that any was trained with.
+        """
+        lines = []
+        for network, title in TITLES.items():
+            if network not in self.networks:
+                lines.append(title)
+                continue
+            for policy in (SIZE_FREE,) if family_of(network).size_free else POLICIES:
+                sizes = [self.native[network]] if policy == 'native' else self.sizes
+                gaps = [gap for size in sizes if (gap := self._gap(network, policy, size))]
+                if gaps:
+                    lines.append(f'{title} {_policy(policy)} at {", ".join(gaps)}')
+        return lines
+
+    def _gap(self, network: str, policy: str, size: int) -> str:
+        """Return a size with the seeds it was not measured with; nothing where it was."""
+        all_seeds = {seed for values in self.values.values() for seed in values}
+        seeds = sorted(all_seeds - self.values.get((network, policy, size), {}).keys())
+        if not seeds:
+            return ''
+        named = 'seed' if len(seeds) == 1 else 'seeds'
+        return (
+            str(size)
+            if len(seeds) == len(all_seeds)
+            else f'{size} ({named} {", ".join(map(str, seeds))})'
+        )
 
 
 def write_report(data: Path, document: Path, images: Path) -> None:
@@ -132,13 +177,14 @@ def write_report(data: Path, document: Path, images: Path) -> None:
 
     Args:
         data: Folder of the records, ``resolution_classification.json`` and
-            ``resolution_detection.json``. What has no records has a line that says so.
+            ``resolution_detection.json``. What is missing has a line that says so.
         document: Its tables stand between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``.
         images: Folder of the plots.
 
     Raises:
         FileNotFoundError: If there is no document.
-        ValueError: If a file of records is none, or the document lacks a pair of markers.
+        ValueError: If a file of records is none, or has records of something else than this
+            study; or if the document lacks a pair of markers.
     """
     text = with_sections(document, sections(data))
     plots = {}
@@ -146,10 +192,8 @@ def write_report(data: Path, document: Path, images: Path) -> None:
         (CLASSIFICATION, 'accuracy', 'accuracy (%)', NATIVE_SIZE),
         (DETECTION, 'segm_mAP', 'mask AP (%)', None),
     ):
-        file = data / f'{name}.json'
-        if file.exists():
-            measurements = Measurements(read_records(file)[1], measure)
-            plots[name] = plot_by_size(measurements, label, native)
+        if records := _records(data, name):
+            plots[name] = plot_by_size(Measurements(records, measure), label, native)
     for name, figure in plots.items():
         buffer = BytesIO()
         # Without the version of matplotlib in it, the same drawing is the same file.
@@ -174,12 +218,12 @@ def sections(data: Path) -> dict[str, str]:
         ),
         NO_RECORDS,
     )
-    classification, detection = (data / f'{name}.json' for name in (CLASSIFICATION, DETECTION))
-    if classification.exists():
-        records = read_records(classification)[1]
+    if records := _records(data, CLASSIFICATION):
         measurements = Measurements(records, 'accuracy')
         contents['networks'] = _table_of_networks(records, measurements)
-        contents['accuracy'] = _table_by_size(measurements, measurements.spread)
+        contents['accuracy'] = _table_by_size(measurements, measurements.spread) + _gaps(
+            measurements
+        )
         contents['drop'] = _table_by_size(
             measurements,
             lambda network, policy, size: (
@@ -190,13 +234,34 @@ def sections(data: Path) -> dict[str, str]:
             signed=True,
         )
         contents['difference'] = _table_of_differences(measurements)
-    if detection.exists():
-        records = read_records(detection)[1]
+    if records := _records(data, DETECTION):
         contents['detectors'] = _table_of_detectors(records)
         for name, measure in (('detection_box', 'bbox_mAP'), ('detection_mask', 'segm_mAP')):
             measurements = Measurements(records, measure)
-            contents[name] = _table_by_size(measurements, measurements.spread)
+            contents[name] = _table_by_size(measurements, measurements.spread) + _gaps(measurements)
     return contents
+
+
+def _records(data: Path, name: str) -> list[Record]:
+    """Return the records of a file that the tables are made of; none where there is no file."""
+    file = data / f'{name}.json'
+    records = read_records(file)[1] if file.exists() else []
+    for record in records:
+        lacking = [key for key in MEASURED[name] if key not in record]
+        if lacking:
+            raise ValueError(f'{str(file)!r} has a record without {", ".join(lacking)}: {record}')
+        for key, known in (('network', TITLES), ('policy', (*POLICIES, SIZE_FREE))):
+            if record[key] not in known:
+                raise ValueError(
+                    f'{str(file)!r} has a record of the {key} {record[key]!r}: known are '
+                    f'{", ".join(known)}'
+                )
+    return records
+
+
+def _gaps(measurements: Measurements) -> str:
+    missing = measurements.missing()
+    return f'\n\nNot measured: {"; ".join(missing)}.' if missing else ''
 
 
 def _table_by_size(

@@ -1,6 +1,5 @@
 """The contract of every backbone: what goes in, what comes out, and what a config may set."""
 
-import difflib
 import inspect
 import itertools
 from abc import abstractmethod
@@ -16,6 +15,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from mmvmlp.backbones.architecture import Architecture
+from mmvmlp.backbones.arguments import as_integer, as_number, boolean, positive_integer
+from mmvmlp.backbones.names import canonical_name, suggestion
 from mmvmlp.backbones.official_format import OfficialFormat
 from mmvmlp.ops import RESOLUTIONS, Resolution, build_norm
 from mmvmlp.registry import MODELS
@@ -57,8 +59,8 @@ class VisionMLP(BaseModule):
     config can set beyond the architecture is handled here.
 
     Args:
-        arch: A variant's name, or a mapping with the fields of the family's architecture; the
-            family's first variant where it is not given.
+        arch: A variant's name (``'t'`` is ``'tiny'``, and so on), or a mapping with the fields of
+            the family's architecture; the family's first variant where it is not given.
         in_channels: Channels of the image.
         out_indices: The levels 0-3 to emit, in that order; negative ones count from the end. A
             level behind the last one emitted is not built.
@@ -80,7 +82,7 @@ class VisionMLP(BaseModule):
         ValueError: If an argument has a value that is not accepted.
     """
 
-    variants: ClassVar[Mapping[str, Any]]
+    variants: ClassVar[Mapping[str, Architecture]]
     """The published architectures by name, as instances of one frozen dataclass."""
 
     name_prefix: ClassVar[str]
@@ -106,11 +108,9 @@ class VisionMLP(BaseModule):
         accepted = [name for name in inspect.signature(cls.__init__).parameters if name != 'self']
         for name in kwargs:
             if name not in accepted:
-                close = difflib.get_close_matches(name, accepted, n=1)
-                hint = f' (did you mean {close[0]!r}?)' if close else ''
                 raise TypeError(
-                    f'{cls.__name__} has no argument {name!r}{hint}; accepted: '
-                    f'{", ".join(accepted)}'
+                    f'{cls.__name__} has no argument {name!r}{suggestion(name, accepted)}; '
+                    f'accepted: {", ".join(accepted)}'
                 )
         return cast('VisionMLP', super().__new__(cls))
 
@@ -131,11 +131,11 @@ class VisionMLP(BaseModule):
     ) -> None:
         super().__init__(init_cfg=_strict(init_cfg))
         self.arch = self._resolve_architecture(next(iter(self.variants)) if arch is None else arch)
-        if not isinstance(in_channels, int) or in_channels < 1:
-            raise ValueError(f'in_channels={in_channels!r}: a positive integer is accepted')
-        if not 0.0 <= drop_path_rate < 1.0:
+        rate = as_number(drop_path_rate)
+        if rate is None or not 0.0 <= rate < 1.0:
             raise ValueError(f'drop_path_rate={drop_path_rate!r}: a number in [0, 1) is accepted')
-        if frozen_stages not in range(-1, NUM_LEVELS + 1):
+        stages = as_integer(frozen_stages)
+        if stages is None or not -1 <= stages <= NUM_LEVELS:
             raise ValueError(
                 f'frozen_stages={frozen_stages!r}: accepted are -1 (nothing), 0 (the stem) and '
                 f'1-{NUM_LEVELS} (the stem and that many stages)'
@@ -145,14 +145,14 @@ class VisionMLP(BaseModule):
                 f'resolution={resolution!r}: accepted are {", ".join(map(repr, RESOLUTIONS))}'
             )
         self.resolution: Resolution = resolution or self.default_resolution
-        self.in_channels = in_channels
+        self.in_channels = positive_integer('in_channels', in_channels)
         self.out_indices = self._resolve_out_indices(out_indices)
-        self.out_norm = out_norm
-        self.drop_path_rate = drop_path_rate
-        self.norm_cfg = dict(self.default_norm_cfg if norm_cfg is None else norm_cfg)
-        self.frozen_stages = frozen_stages
-        self.norm_eval = norm_eval
-        self.with_cp = with_cp
+        self.out_norm = boolean('out_norm', out_norm)
+        self.drop_path_rate = rate
+        self.norm_cfg = self.default_norm_cfg if norm_cfg is None else norm_cfg
+        self.frozen_stages = stages
+        self.norm_eval = boolean('norm_eval', norm_eval)
+        self.with_cp = boolean('with_cp', with_cp)
         self.stem = self.build_stem()
         self.stages = nn.ModuleList(self.build_stage(stage) for stage in range(self.num_stages))
         levels = self.levels()
@@ -188,12 +188,14 @@ class VisionMLP(BaseModule):
     @classmethod
     def _resolve_architecture(cls, arch: str | Mapping[str, Any]) -> Any:
         if isinstance(arch, str):
-            if arch not in cls.variants:
+            variant = canonical_name(arch, cls.variants)
+            if variant is None:
                 raise ValueError(
-                    f'arch={arch!r}: {cls.__name__} knows {", ".join(map(repr, cls.variants))}, '
-                    "or takes a mapping with the architecture's fields"
+                    f'arch={arch!r}{suggestion(arch, cls.variants)}: {cls.__name__} knows '
+                    f'{", ".join(map(repr, cls.variants))}, or takes a mapping with the '
+                    "architecture's fields"
                 )
-            return cls.variants[arch]
+            return cls.variants[variant]
         architecture = type(next(iter(cls.variants.values())))
         if isinstance(arch, architecture):
             return arch
@@ -224,9 +226,10 @@ class VisionMLP(BaseModule):
             raise ValueError(f'out_indices={out_indices!r} is not a sequence: {accepted}')
         levels = []
         for index in out_indices:
-            if not isinstance(index, int) or not -NUM_LEVELS <= index < NUM_LEVELS:
+            level = as_integer(index)
+            if level is None or not -NUM_LEVELS <= level < NUM_LEVELS:
                 raise ValueError(f'out_indices={tuple(out_indices)!r}: {accepted}; got {index!r}')
-            levels.append(index % NUM_LEVELS)
+            levels.append(level % NUM_LEVELS)
         if not levels or len(set(levels)) < len(levels):
             raise ValueError(f'out_indices={tuple(out_indices)!r}: {accepted}')
         return tuple(levels)

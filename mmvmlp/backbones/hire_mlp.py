@@ -7,12 +7,13 @@ sum; the paper's formula leaves both out.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
+from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.base import FeatureInfo, Stage, VisionMLP
 from mmvmlp.backbones.official_format import OfficialFormat, reshaped, transposed
 from mmvmlp.ops import ChannelMLP, DropPath, RegionMixing, build_norm
@@ -20,12 +21,12 @@ from mmvmlp.registry import MODELS
 
 
 @dataclass(frozen=True)
-class HireMLPArchitecture:
+class HireMLPArchitecture(Architecture):
     """What distinguishes one Hire-MLP from another; one entry a stage in every tuple.
 
     Attributes:
         depths: Blocks.
-        channels: Channels of the map.
+        channels: Channels of the map, multiples of 4.
         regions: Tokens in a region.
         shift_periods: Blocks after which the shifts start over.
         shift_steps: Tokens by which the shift grows from block to block.
@@ -33,24 +34,11 @@ class HireMLPArchitecture:
     """
 
     depths: tuple[int, int, int, int]
-    channels: tuple[int, int, int, int]
+    channels: tuple[int, int, int, int] = field(metadata={'multiple_of': 4})
     regions: tuple[int, int, int, int] = (4, 3, 3, 2)
     shift_periods: tuple[int, int, int, int] = (2, 2, 3, 2)
-    shift_steps: tuple[int, int, int, int] = (2, 2, 1, 1)
+    shift_steps: tuple[int, int, int, int] = field(default=(2, 2, 1, 1), metadata={'lowest': 0})
     mlp_ratio: float = 4.0
-
-    def __post_init__(self) -> None:
-        """Refuse values no network can be built from, and make every sequence a tuple."""
-        for name in ('depths', 'channels', 'regions', 'shift_periods', 'shift_steps'):
-            values = tuple(getattr(self, name))
-            lowest = 0 if name == 'shift_steps' else 1
-            if len(values) != 4 or any(not isinstance(v, int) or v < lowest for v in values):
-                raise ValueError(
-                    f'arch field {name}={values!r}: four integers of at least {lowest} are accepted'
-                )
-            object.__setattr__(self, name, values)
-        if any(channels % 4 for channels in self.channels):
-            raise ValueError(f'arch field channels={self.channels!r}: multiples of 4 are accepted')
 
     def shift(self, stage: int, block: int) -> int:
         """Return the tokens by which a block shifts its regions."""

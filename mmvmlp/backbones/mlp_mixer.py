@@ -37,6 +37,20 @@ class MLPMixerArchitecture(FixedSizeArchitecture):
 
     token_mlp_ratio: float = 0.5
 
+    def __post_init__(self) -> None:
+        """Refuse values no network can be built from."""
+        super().__post_init__()
+        if self.hidden_tokens < 1:
+            raise ValueError(
+                f'arch field token_mlp_ratio={self.token_mlp_ratio!r}: with {self.channels} '
+                f'channels at least 1/{self.channels} is accepted'
+            )
+
+    @property
+    def hidden_tokens(self) -> int:
+        """Hidden tokens of the token MLP."""
+        return int(self.channels * self.token_mlp_ratio)
+
 
 class MLPMixerBlock(nn.Module):
     """Token mixing in one residual, channel mixing in another.
@@ -58,9 +72,8 @@ class MLPMixerBlock(nn.Module):
         norm_cfg: Mapping[str, Any],
     ) -> None:
         super().__init__()
-        hidden_tokens = int(arch.channels * arch.token_mlp_ratio)
         self.norm1 = build_norm(norm_cfg, arch.channels)
-        self.token_mixing = DenseMixing(arch.tokens_per_side, resolution, hidden_tokens)
+        self.token_mixing = DenseMixing(arch.tokens_per_side, resolution, arch.hidden_tokens)
         self.norm2 = build_norm(norm_cfg, arch.channels)
         self.channel_mlp = ChannelMLP(arch.channels, arch.mlp_ratio)
         self.drop_path = DropPath(drop_path_rate)

@@ -7,7 +7,7 @@ with them the classifiers have 72.24 (wide) and 53.92 million (deep), not the 71
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -30,13 +30,8 @@ class S2MLPArchitecture(SingleStrideArchitecture):
         affine: Whether ResMLP's affine layers stand in the place of the layer norms.
     """
 
+    channels: int = field(metadata={'multiple_of': 4})
     affine: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse values no network can be built from."""
-        super().__post_init__()
-        if self.channels % 4:
-            raise ValueError(f'arch field channels={self.channels!r}: a multiple of 4 is accepted')
 
 
 class S2MLPBlock(nn.Module):

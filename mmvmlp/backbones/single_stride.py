@@ -5,16 +5,17 @@ others; all four levels have the same channels and the same stride.
 """
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import nn
 
+from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.base import NUM_LEVELS, FeatureInfo, Stage, VisionMLP
 from mmvmlp.ops import PatchEmbedding
 
 
 @dataclass(frozen=True)
-class SingleStrideArchitecture:
+class SingleStrideArchitecture(Architecture):
     """What distinguishes one network of a single stride from another.
 
     Attributes:
@@ -24,19 +25,10 @@ class SingleStrideArchitecture:
         mlp_ratio: Hidden channels of the channel MLP over ``channels``.
     """
 
-    depth: int
+    depth: int = field(metadata={'lowest': NUM_LEVELS})
     channels: int
     patch_size: int = 16
     mlp_ratio: float = 4.0
-
-    def __post_init__(self) -> None:
-        """Refuse values no network can be built from."""
-        for name, lowest in (('depth', NUM_LEVELS), ('channels', 1), ('patch_size', 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < lowest:
-                raise ValueError(
-                    f'arch field {name}={value!r}: an integer of at least {lowest} is accepted'
-                )
 
 
 @dataclass(frozen=True)
@@ -56,11 +48,10 @@ class FixedSizeArchitecture(SingleStrideArchitecture):
     def __post_init__(self) -> None:
         """Refuse values no network can be built from."""
         super().__post_init__()
-        size = self.image_size
-        if not isinstance(size, int) or size < 1 or size % self.patch_size:
+        if self.image_size % self.patch_size:
             raise ValueError(
-                f'arch field image_size={size!r}: a positive multiple of the patch size '
-                f'{self.patch_size} is accepted'
+                f'arch field image_size={self.image_size!r}: a positive multiple of the patch '
+                f'size {self.patch_size} is accepted'
             )
 
     @property

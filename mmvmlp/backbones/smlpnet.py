@@ -5,12 +5,13 @@ Source: Tang et al., "Sparse MLP for Image Recognition: Is Self-Attention Really
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
+from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.base import FeatureInfo, Stage, VisionMLP
 from mmvmlp.backbones.official_format import OfficialFormat, reshaped
 from mmvmlp.ops import (
@@ -28,7 +29,7 @@ STRIDES = (4, 8, 16, 32)
 
 
 @dataclass(frozen=True)
-class SMLPNetArchitecture:
+class SMLPNetArchitecture(Architecture):
     """What distinguishes one sMLPNet from another.
 
     Attributes:
@@ -41,22 +42,7 @@ class SMLPNetArchitecture:
     depths: tuple[int, int, int, int]
     channels: int
     mlp_ratio: float = 3.0
-    image_size: int = 224
-
-    def __post_init__(self) -> None:
-        """Refuse values no network can be built from, and make the depths a tuple."""
-        depths = tuple(self.depths)
-        if len(depths) != 4 or any(not isinstance(depth, int) or depth < 1 for depth in depths):
-            raise ValueError(f'arch field depths={depths!r}: four positive integers are accepted')
-        object.__setattr__(self, 'depths', depths)
-        if not isinstance(self.channels, int) or self.channels < 1:
-            raise ValueError(
-                f'arch field channels={self.channels!r}: a positive integer is accepted'
-            )
-        if not isinstance(self.image_size, int) or self.image_size < 1 or self.image_size % 32:
-            raise ValueError(
-                f'arch field image_size={self.image_size!r}: a positive multiple of 32 is accepted'
-            )
+    image_size: int = field(default=224, metadata={'multiple_of': STRIDES[-1]})
 
 
 class NormGELU(nn.Sequential):

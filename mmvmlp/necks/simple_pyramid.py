@@ -14,6 +14,7 @@ from mmengine.model import BaseModule
 from torch import nn
 from torch.nn import functional
 
+from mmvmlp.backbones.arguments import as_integer, positive_integer
 from mmvmlp.backbones.base import FeatureInfo
 from mmvmlp.ops import build_norm, resampled
 from mmvmlp.registry import MODELS
@@ -112,18 +113,9 @@ class SimplePyramid(BaseModule):
         init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
-        for name, value in (('in_channels', in_channels), ('stride', stride)):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f'{name}={value!r}: a positive integer is accepted')
-        strides = tuple(out_strides)
-        if (
-            not strides
-            or any(not isinstance(out, int) or out < 1 for out in strides)
-            or sorted(set(strides)) != list(strides)
-        ):
-            raise ValueError(
-                f'out_strides={out_strides!r}: positive integers from fine to coarse are accepted'
-            )
+        in_channels = positive_integer('in_channels', in_channels)
+        stride = positive_integer('stride', stride)
+        strides = self._resolve_strides(out_strides)
         norm_cfg = {'type': 'LN2d'} if norm_cfg is None else norm_cfg
         self.levels = nn.ModuleList()
         feature_info = []
@@ -145,6 +137,17 @@ class SimplePyramid(BaseModule):
             self.levels.append(level)
             feature_info.append(FeatureInfo(in_channels // 2 ** max(0, doublings), out_stride))
         self.feature_info = tuple(feature_info)
+
+    @staticmethod
+    def _resolve_strides(out_strides: Sequence[int]) -> list[int]:
+        given = out_strides if isinstance(out_strides, Sequence) else ()
+        strides = [stride for stride in map(as_integer, given) if stride is not None]
+        in_order = sorted(set(strides)) == strides
+        if not strides or len(strides) < len(given) or strides[0] < 1 or not in_order:
+            raise ValueError(
+                f'out_strides={out_strides!r}: positive integers from fine to coarse are accepted'
+            )
+        return strides
 
     def forward(self, maps: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """Make the pyramid.

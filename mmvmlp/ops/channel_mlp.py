@@ -9,12 +9,20 @@ class ChannelMLP(nn.Module):
 
     Args:
         channels: Channels of the map.
-        ratio: Hidden channels over ``channels``.
+        mlp_ratio: Hidden channels over ``channels``.
+
+    Raises:
+        ValueError: If ``mlp_ratio`` leaves no hidden channel.
     """
 
-    def __init__(self, channels: int, ratio: float) -> None:
+    def __init__(self, channels: int, mlp_ratio: float) -> None:
         super().__init__()
-        hidden = int(channels * ratio)
+        hidden = int(channels * mlp_ratio)
+        if hidden < 1:
+            raise ValueError(
+                f'mlp_ratio={mlp_ratio!r}: with {channels} channels at least 1/{channels} is '
+                'accepted'
+            )
         self.fc1 = nn.Conv2d(channels, hidden, 1)
         self.activation = nn.GELU()
         self.fc2 = nn.Conv2d(hidden, channels, 1)

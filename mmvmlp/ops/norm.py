@@ -19,6 +19,8 @@ def build_norm(norm_cfg: Mapping[str, Any], channels: int) -> nn.Module:
     Raises:
         ValueError: If ``norm_cfg`` has no type or names one that is not registered.
     """
+    if not isinstance(norm_cfg, Mapping):
+        raise ValueError(f"norm_cfg={norm_cfg!r}: a mapping with a 'type' is accepted")
     options = dict(norm_cfg)
     type_name = options.pop('type', None)
     requires_grad = options.pop('requires_grad', True)

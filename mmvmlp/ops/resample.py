@@ -40,7 +40,9 @@ def product_along(
     if dim == 2:
         products = torch.matmul(matrix, x)
     else:
-        products = torch.matmul(matrix, x.flatten(2)).reshape(x.shape[0], -1, *x.shape[2:])
+        products = torch.matmul(matrix, x.flatten(2)).reshape(
+            x.shape[0], matrix.shape[0], *x.shape[2:]
+        )
     if bias is None:
         return products
     return products + (bias[:, None, None] if dim == 1 else bias[:, None]).to(products.dtype)
@@ -115,7 +117,7 @@ def joined_windows(windows: torch.Tensor, dim: int, length: int) -> torch.Tensor
     """Undo :func:`split_into_windows` for a dimension that had ``length`` tokens."""
     size = windows.shape[dim]
     number = (length + size - 1) // size
-    split = windows.reshape(-1, number, *windows.shape[1:])
+    split = windows.reshape(windows.shape[0] // number, number, *windows.shape[1:])
     return split.movedim(1, dim).flatten(dim, dim + 1).narrow(dim, 0, length)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import exit_status
 from mmengine.config import Config
 from torch import nn
 
@@ -161,3 +162,51 @@ def test_the_command_prints_parts_and_total():
     rows = {line.split()[0]: line.split()[1:] for line in result.stdout.splitlines()[2:]}
     assert rows['total'] == ['52.769', 'M', '255.613', 'G']
     assert list(rows)[1:4] == ['backbone', 'neck', 'rpn_head']
+
+
+MODEL = """
+model = dict(
+    type='mmpretrain.ImageClassifier',
+    backbone=dict(type='mmvmlp.S2MLP', arch=dict(depth=4, channels=8), out_indices=(-1,)),
+)
+"""
+CLASSIFIER = MODEL + "default_scope = 'mmpretrain'"
+NO_SCOPE = "default_scope=None: only with 'mmpretrain', 'mmdet', 'mmseg' is the size of the image"
+SHAPE = ('--shape', 32, 32)
+
+
+@pytest.mark.parametrize(
+    ('text', 'arguments', 'message'),
+    [
+        (MODEL, (), NO_SCOPE),
+        (MODEL + "default_scope = 'mmengine'", (), "default_scope='mmengine': only with"),
+        ("default_scope = 'mmdet'", (), "the config's model=None: a mapping with a 'type'"),
+        ('model = dict(arch=3)', SHAPE, "the config's model={'arch': 3}: a mapping with a 'type'"),
+        (
+            MODEL.replace('mmpretrain.', ''),
+            SHAPE,
+            "the config's model cannot be built with default_scope=None: Ima",
+        ),
+        (CLASSIFIER, ('--shape', 0, 0), 'height=0: a number above 0 is accepted'),
+        (CLASSIFIER, ('--shape', 32, -1), 'width=-1: a number above 0 is accepted'),
+        (CLASSIFIER, ('--shape', 8, 8), 'images of 8x8 pixels are too small for S2MLP'),
+        (CLASSIFIER, (*SHAPE, '--proposals', -1), 'num_proposals=-1: a number above 0 is accepted'),
+        (CLASSIFIER, (*SHAPE, '--masks', 0), 'num_masks=0: a number above 0 is accepted'),
+    ],
+)
+def test_the_command_refuses_with_one_line(text, arguments, message, tmp_path, monkeypatch, capsys):
+    config = tmp_path / 'config.py'
+    config.write_text(text)
+    assert exit_status(monkeypatch, 'tools/complexity.py', config, *arguments) == 1
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f'error: {message}')
+    assert printed.err.count('\n') == 1
+    assert 'total' not in printed.out
+
+
+@pytest.mark.parametrize('arguments', [SHAPE, ()])
+def test_the_command_takes_a_shape_or_that_of_papers(arguments, tmp_path, monkeypatch, capsys):
+    config = tmp_path / 'config.py'
+    config.write_text(CLASSIFIER)
+    assert exit_status(monkeypatch, 'tools/complexity.py', config, *arguments) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith('total')

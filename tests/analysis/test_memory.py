@@ -1,6 +1,7 @@
 """Networks of a fixed size must not pay for a detector's images with memory."""
 
 import pytest
+from commands import exit_status
 
 from mmvmlp.analysis.memory import RESET_PEAK, measure_forward_memory
 
@@ -19,6 +20,30 @@ def test_a_detectors_image_costs_other_families_no_more_than_hire_mlp():
         assert other.peak < 1.5 * hire.peak, (other, hire)
 
 
-def test_unknown_names_list_the_known_ones():
-    with pytest.raises(ValueError, match=r"'resnet50'.*hire_mlp_small"):
-        next(measure_forward_memory(['resnet50'], 64, 64))
+@on_linux
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['resnet50'], "name='resnet50' is no backbone; known are hire_mlp_tiny"),
+        (['s2_mlp_deep', '--shape', '0', '0'], 'height=0: a positive integer is accepted'),
+        (['s2_mlp_deep', '--shape', '64', '-1'], 'width=-1: a positive integer is accepted'),
+        (
+            ['s2_mlp_deep', 'hire_mlp_t', '--shape', '31', '64'],
+            'images of 31x64 pixels are too small for HireMLP',
+        ),
+        (['s2_mlp_deep', '--device', 'gpu'], "device='gpu': 'cpu', 'cuda' and 'cuda:N' are acc"),
+        (['s2_mlp_deep', '--device', 'cuda:99'], "device='cuda:99': PyTorch sees"),
+    ],
+)
+def test_the_command_refuses_wrong_arguments_with_one_line(arguments, message, monkeypatch, capsys):
+    assert exit_status(monkeypatch, 'tools/measure_memory.py', *arguments) == 1
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f'error: {message}')
+    assert printed.out == ''
+
+
+@on_linux
+def test_the_command_prints_a_row_a_backbone(monkeypatch, capsys):
+    arguments = ('s2-mlp-deep', '--shape', '32', '48')
+    assert exit_status(monkeypatch, 'tools/measure_memory.py', *arguments) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith('| `s2_mlp_deep` | 2')

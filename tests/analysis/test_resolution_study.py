@@ -211,6 +211,65 @@ def test_a_document_without_records_says_so(folder):
     assert (folder / 'resolution.md').read_text().count(NO_RECORDS) == 3
 
 
+@pytest.mark.parametrize(
+    ('is_there', 'missing'),
+    [
+        (lambda r: r['network'] == 'S2MLP', 'sMLPNet; ResMLP; MLP-Mixer; Hire-MLP.'),
+        (lambda r: r['seed'] == 0 or r['policy'] != 'window', 'ResMLP `window` at 64 (seed 1), 80'),
+        (lambda r: r['policy'] != 'resize', 'ResMLP `resize` at 64, 80; MLP-Mixer;'),
+        (lambda r: r['policy'] != 'native', 'ResMLP `native` at 64; MLP-Mixer;'),
+        (lambda r: r['size'] == 64, 'sMLPNet; MLP-Mixer; Hire-MLP.'),
+        (lambda r: r['size'] == 80, 'ResMLP `native` at 64; MLP-Mixer;'),
+        (
+            lambda r: (r['policy'], r['seed'], r['size']) != ('resize', 0, 80),
+            '`resize` at 80 (seed',
+        ),
+        (lambda r: r == RECORDS[0], 'sMLPNet; ResMLP `resize` at 64; ResMLP `window` at 64; MLP'),
+    ],
+)
+def test_half_a_study_is_reported_with_what_is_missing(folder, is_there, missing):
+    for name in ('resolution_classification', 'resolution_detection'):
+        (folder / f'{name}.json').unlink()
+        RecordFile(folder / f'{name}.json', {}).add(filter(is_there, RECORDS))
+    write_report(folder, folder / 'resolution.md', folder)
+    contents = sections(folder)
+    for name in ('accuracy', 'detection_box', 'detection_mask'):
+        assert 'Not measured: ' in contents[name]
+        assert missing in contents[name].partition('Not measured: ')[2]
+        assert contents[name] in (folder / 'resolution.md').read_text()
+
+
+def test_a_mean_over_sizes_is_of_seeds_with_all_of_them():
+    one_less = [r for r in RECORDS if (r['policy'], r['seed'], r['size']) != ('window', 0, 80)]
+    found = Measurements(one_less, 'accuracy').mean_difference('ResMLP', 64)
+    assert found == Spread(*[pytest.approx(20)] * 3)
+    assert Measurements(RECORDS[:6], 'accuracy').mean_difference('ResMLP', 64) is None
+
+
+def test_a_file_without_records_is_none_at_all(folder):
+    RecordFile(folder / 'resolution_detection.json', {}).path.unlink()
+    RecordFile(folder / 'resolution_detection.json', {}).add([])
+    assert list(sections(folder).values()).count(NO_RECORDS) == 3
+
+
+@pytest.mark.parametrize(
+    ('changed', 'message'),
+    [
+        ({'network': 'ResNet'}, "record of the network 'ResNet': known are SMLPNet, ResMLP"),
+        ({'policy': 'stretch'}, "record of the policy 'stretch': known are native, resize"),
+        ({'accuracy': None}, 'record without accuracy: '),
+    ],
+)
+def test_records_of_something_else_are_refused(folder, changed, message):
+    strange = {k: v for k, v in {**RECORDS[0], **changed}.items() if v is not None}
+    RecordFile(folder / 'resolution_classification.json', {}).add([strange])
+    before = (folder / 'resolution.md').read_text()
+    with pytest.raises(ValueError, match=rf'resolution_classification\.json.*{message}'):
+        write_report(folder, folder / 'resolution.md', folder)
+    assert (folder / 'resolution.md').read_text() == before
+    assert not list(folder.glob('*.png'))
+
+
 def test_a_document_without_a_marker_is_named(folder):
     document = folder / 'resolution.md'
     document.write_text(document.read_text().replace('<!-- end drop -->', ''))

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -59,6 +60,11 @@ def test_maps_that_need_no_change_are_the_backbones():
     ('arguments', 'named'),
     [
         ({'in_channels': 0}, 'in_channels=0'),
+        ({'in_channels': True}, 'in_channels=True'),
+        ({'in_channels': 8, 'stride': True}, 'stride=True'),
+        ({'in_channels': 8, 'out_strides': (True, 4)}, r'out_strides=\(True, 4\)'),
+        ({'in_channels': 8, 'out_strides': 4}, 'out_strides=4'),
+        ({'in_channels': 8, 'norm_cfg': 'BN'}, "norm_cfg='BN'"),
         ({'in_channels': 6}, 'in_channels=6.*multiple of 4'),
         ({'in_channels': 8, 'stride': 14.0}, r'stride=14\.0'),
         ({'in_channels': 8, 'out_strides': (8, 4)}, r'out_strides=\(8, 4\)'),
@@ -69,6 +75,8 @@ def test_maps_that_need_no_change_are_the_backbones():
 def test_wrong_arguments_are_named(arguments, named):
     with pytest.raises(ValueError, match=named):
         SimplePyramid(**arguments)
+    eight, two = np.int64(8), np.int64(2)
+    assert SimplePyramid(eight, two * 8, (eight, two * 8)).feature_info[1].channels == 8
 
 
 def test_several_maps_are_refused_with_the_way_out():
