@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import json
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.registry import DATASETS, MODELS, init_default_scope
-from tqdm import tqdm
+from rich.progress import track
 
 from mmvmlp.analysis.drawing import (
     Instances,
@@ -390,8 +391,10 @@ def predict_files(
         read_image(file)
     out_dir.mkdir(parents=True, exist_ok=True)
     records = []
-    for file, name in tqdm(
-        list(zip(images, names, strict=True)), unit='image', disable=None if progress else True
+    for file, name in track(
+        list(zip(images, names, strict=True)),
+        'Predicting',
+        disable=not (progress and sys.stdout.isatty()),
     ):
         image = read_image(file)
         outcome = predictor(image)
