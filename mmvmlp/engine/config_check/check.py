@@ -115,11 +115,7 @@ class ConfigCheck:
                 self.examined.append('one training step done')
 
     def _absent_data(self, splits: Sequence[str]) -> Iterator[Finding]:
-        found = [
-            finding
-            for split in splits
-            for finding in folders(split, self.config[f'{split}_dataloader'].get('dataset') or {})
-        ]
+        found = list(folders(self.config, splits))
         yield from found
         if not found:
             try:

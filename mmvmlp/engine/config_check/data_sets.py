@@ -1,5 +1,6 @@
 """Data sets inside their wrappers, their records, and evenly spread samples of them."""
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -48,10 +49,11 @@ def setting_of_folder(dataset: Any, key: str, folder: str | None = None) -> str:
     Args:
         dataset: Its ``data_root`` and ``data_prefix`` are joined, as mmengine does.
         key: The key in ``data_prefix``.
-        folder: Another folder than the one that is set, under ``data_root``.
+        folder: Another folder than the one that is set.
     """
-    path = dataset.data_prefix[key] if folder is None else folder
     root = dataset.data_root or ''
-    if root and path.startswith(root):
-        path = path[len(root) :].lstrip('/')
+    if folder is None:
+        path = dataset.data_prefix[key].removeprefix(root)
+    else:
+        path = os.path.join(os.path.relpath(folder, root or '.'), '')
     return f'data_prefix=dict({key}={path!r})'

@@ -4,9 +4,10 @@ import difflib
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.registry import DATASETS
 
 from mmvmlp.engine.config_check.data_sets import base_settings, setting_of_folder
@@ -16,40 +17,59 @@ FILES_LISTED = 10_000
 FOLDERS_LISTED = 200
 
 
-def folders(split: str, settings: Mapping[str, Any]) -> Iterator[Finding]:
-    """Look into the folders of a split's data sets, before any annotation is read.
+def folders(config: Config, splits: Sequence[str]) -> Iterator[Finding]:
+    """Look into the folders of data sets, before any annotation is read.
 
     Args:
-        split: ``'train'``, ``'val'`` or ``'test'``.
-        settings: Those of the split's data set.
+        config: The config of the run.
+        splits: The parts of the run that have data: ``'train'``, ``'val'``, ``'test'``.
     """
-    for base in base_settings(settings):
-        dataset: Any = None
-        # It is built again, as the run does, and errors are reported there.
-        with error_as_finding([], '', ''):
-            dataset = DATASETS.build({**base, 'lazy_init': True, 'pipeline': []})
-        prefixes = getattr(dataset, 'data_prefix', None)
-        if isinstance(prefixes, Mapping) and os.path.isdir(dataset.data_root or '.'):
-            name = f'{split}_dataloader.dataset ({type(dataset).__name__})'
-            for key, folder in prefixes.items():
-                if isinstance(folder, str) and folder and '://' not in folder:
-                    yield from _folder(name, dataset, key, folder)
+    datasets: list[tuple[str, Any]] = []
+    for split in splits:
+        for base in base_settings(config[f'{split}_dataloader'].get('dataset') or {}):
+            # It is built again, as the run does, and errors are reported there.
+            with error_as_finding([], '', ''):
+                dataset = DATASETS.build({**base, 'lazy_init': True, 'pipeline': []})
+                name = f'{split}_dataloader.dataset ({type(dataset).__name__})'
+                if isinstance(dataset.data_prefix, Mapping):
+                    datasets.append((name, dataset))
+    used = [os.path.normpath(os.path.dirname(dataset.ann_file or '')) for _, dataset in datasets]
+    used += [folder for _, dataset in datasets for _, folder in _prefixes(dataset)]
+    for name, dataset in datasets:
+        if os.path.isdir(dataset.data_root or '.'):
+            for key, folder in _prefixes(dataset):
+                if os.path.isdir(folder):
+                    yield from _file_endings(name, dataset, key, folder)
+                else:
+                    yield _absent_folder(name, dataset, key, used)
 
 
-def _folder(name: str, dataset: Any, key: str, folder: str) -> Iterator[Finding]:
-    if not os.path.isdir(folder):
-        others = subfolders(dataset.data_root or '.')
-        closest = difflib.get_close_matches(folder, others, n=1, cutoff=0.0)
-        relative = [os.path.relpath(other, dataset.data_root or '.') for other in others]
-        yield Finding(
-            True,
-            f'{name} has {setting_of_folder(dataset, key)}, but {folder!r} does not exist; the '
-            f'folders in {dataset.data_root!r} are {shown(relative) or "none"}',
-            setting_of_folder(dataset, key, closest[0])
-            if closest
-            else 'name the folder: --data-root',
-        )
-        return
+def _prefixes(dataset: Any) -> list[tuple[str, str]]:
+    return [
+        (key, os.path.normpath(folder))
+        for key, folder in dataset.data_prefix.items()
+        if isinstance(folder, str) and folder and '://' not in folder
+    ]
+
+
+def _absent_folder(name: str, dataset: Any, key: str, used: Sequence[str]) -> Finding:
+    root = dataset.data_root or '.'
+    folder = dataset.data_prefix[key]
+    there = subfolders(root)
+    free = [other for other in there if other not in used]
+    closest = difflib.get_close_matches(folder, free, n=1, cutoff=0.0)
+    relative = [os.path.relpath(other, root) for other in there]
+    return Finding(
+        True,
+        f'{name} has {setting_of_folder(dataset, key)}, but {folder!r} does not exist; the folders '
+        f'in {root!r} are {shown(relative) or "none"}',
+        setting_of_folder(dataset, key, closest[0])
+        if closest
+        else 'name the folder that has them: --data-root',
+    )
+
+
+def _file_endings(name: str, dataset: Any, key: str, folder: str) -> Iterator[Finding]:
     ending = {'img_path': 'img_suffix', 'seg_map_path': 'seg_map_suffix'}.get(key, '')
     suffix = getattr(dataset, ending, None)
     if isinstance(suffix, str) and not any(file.endswith(suffix) for file in files(folder)):
@@ -78,7 +98,9 @@ def endings_in(folder: str) -> Counter[str]:
 def subfolders(folder: str) -> list[str]:
     """List the folders below a folder, the first ones if there are many."""
     every = (
-        os.path.join(parent, name) for parent, names, _ in os.walk(folder) for name in sorted(names)
+        os.path.normpath(os.path.join(parent, name))
+        for parent, names, _ in os.walk(folder)
+        for name in sorted(names)
     )
     return list(itertools.islice(every, FOLDERS_LISTED))
 

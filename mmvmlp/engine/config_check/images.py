@@ -71,7 +71,7 @@ class Images:
         in_folder = os.path.relpath(path, folder)
         for other in subfolders(root) if root else []:
             if os.path.exists(os.path.join(other, in_folder)):
-                return setting, setting_of_folder(self.dataset, key, os.path.join(other, ''))
+                return setting, setting_of_folder(self.dataset, key, other)
         stem = os.path.splitext(path)[0]
         for ending in endings_in(folder):
             if os.path.exists(stem + ending):

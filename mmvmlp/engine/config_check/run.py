@@ -22,14 +22,13 @@ FITTING_WARM_UP = 0.1
 
 
 def build_model(config: Config, findings: list[Finding]) -> Any:
-    """Build the model, or nothing where that fails."""
+    """Build the model, or nothing where that fails; the config's model gets its preprocessor."""
     model = None
     if config.get('model'):
         with error_as_finding(findings, 'model cannot be built', 'another type or argument'):
-            settings = deepcopy(config.model)
             if config.get('data_preprocessor'):
-                settings.setdefault('data_preprocessor', config.data_preprocessor)
-            model = MODELS.build(settings)
+                config.model.setdefault('data_preprocessor', config.data_preprocessor)
+            model = MODELS.build(deepcopy(config.model))
     return model
 
 
