@@ -270,6 +270,15 @@ def test_parts_that_are_not_set(coco):
     assert check.examined == ['2 of 2 validation images decoded']
 
 
+def test_settings_of_another_kind(coco):
+    config = load_config(DIGITS)
+    set_data_root(config, coco)
+    config.merge_from_dict({'train_cfg': 3, 'val_evaluator': ['CocoMetric']})
+    first, second = ConfigCheck(config).findings()
+    assert first.problem == 'train_cfg=3: a dict is accepted'
+    assert second.problem == "val_evaluator=['CocoMetric']: a dict or a list of them is accepted"
+
+
 def test_models_and_data_of_unknown_types(coco):
     config = load_config(DIGITS)
     set_data_root(config, coco)

@@ -18,6 +18,17 @@ PARTS = {
 """The settings that mmengine needs together."""
 
 
+def mistyped_settings(config: Config) -> Iterator[Finding]:
+    """Look for settings that are no mapping, of which nothing can be built."""
+    parts = (name for names in PARTS.values() for name in names)
+    for name in ('model', 'visualizer', 'auto_scale_lr', *parts):
+        value = config.get(name)
+        several = name.endswith('_evaluator') and isinstance(value, (list, tuple))
+        if not all(isinstance(item, Mapping) for item in (value if several else [value or {}])):
+            accepted = 'a dict or a list of them' if name.endswith('_evaluator') else 'a dict'
+            yield Finding(True, f'{name}={value!r}: {accepted} is accepted', f'{name}=dict(...)')
+
+
 def missing_settings(config: Config) -> Iterator[Finding]:
     """Look for settings without which nothing can be run."""
     if not config.get('model'):

@@ -62,6 +62,10 @@ class ConfigCheck:
     def _findings(self, work_dir: str) -> Iterator[Finding]:
         config = self.config
         init_default_scope(config.get('default_scope') or 'mmengine')
+        mistyped = list(agreement.mistyped_settings(config))
+        yield from mistyped
+        if mistyped:
+            return
         yield from agreement.missing_settings(config)
         yield from agreement.learning_rate(config)
         splits = [split for split in SPLITS if config.get(f'{split}_dataloader')]
