@@ -5,7 +5,7 @@ import argparse
 from mmengine.logging import MMLogger
 
 from mmvmlp.engine.command_line import add_config_options
-from mmvmlp.engine.config_check import check_config
+from mmvmlp.engine.config_check import ConfigCheck
 from mmvmlp.engine.errors import one_clear_error
 from mmvmlp.engine.run_config import load_config, set_data_root
 
@@ -30,13 +30,14 @@ def main() -> None:
         config = load_config(arguments.config, arguments.cfg_options)
         if arguments.data_root:
             set_data_root(config, arguments.data_root)
-        blocked = found = False
-        for finding in check_config(config):
+        check = ConfigCheck(config)
+        found = blocked = False
+        for finding in check.findings():
             found, blocked = True, blocked or finding.blocks
-            print(f'{"error" if finding.blocks else "look at"}: {finding.problem}', flush=True)
-            print(f'  remedy: {finding.remedy}', flush=True)
-    if not found:
-        print('Nothing would go wrong.')
+            print(f'{"error" if finding.blocks else "warning"}: {finding.problem}', flush=True)
+            print(f'  fix: {finding.fix}', flush=True)
+    if not blocked:
+        print(f'No {"errors" if found else "problems"} found: {", ".join(check.examined)}.')
     raise SystemExit(blocked)
 
 
