@@ -168,18 +168,43 @@ def test_unknown_precision_is_refused():
         set_mixed_precision(load_config(CONFIG), 'float8')
 
 
-def test_bfloat16_stays_inside_backbone_and_neck(tmp_path):
-    config = load_config('configs/mask_rcnn_hire_mlp_t_digits.py')
+def replace_neck(config, neck):
+    """Give a config a list of necks, or none."""
+    if neck == 'list':
+        first = config.model.neck
+        again = {**first, 'in_channels': [first.out_channels] * first.num_outs}
+        config.model.neck = [first, again]
+    elif neck == 'none':
+        del config.model['neck']
+
+
+@pytest.mark.parametrize(
+    ('name', 'neck'),
+    [
+        ('mask_rcnn_hire_mlp_t_digits', 'its own'),
+        ('mask_rcnn_hire_mlp_t_digits', 'list'),
+        ('classify_hire_mlp_t_digits', 'its own'),
+        ('classify_hire_mlp_t_digits', 'none'),
+        ('upernet_hire_mlp_t_digits', 'its own'),
+    ],
+)
+def test_bfloat16_stays_inside_backbone_and_neck(tmp_path, name, neck):
+    config = load_config(f'configs/{name}.py')
+    replace_neck(config, neck)
     set_mixed_precision(config, 'bfloat16')
     config.work_dir = str(tmp_path)
     config.train_dataloader = config.train_cfg = config.optim_wrapper = None
     config.param_scheduler = config.val_dataloader = config.val_cfg = config.val_evaluator = None
+    config.test_dataloader = config.test_cfg = config.test_evaluator = None
     runner = Runner.from_cfg(config)
     runner.call_hook('before_run')
     seen = {}
-    for name in ('backbone', 'neck'):
-        inner = next(m for m in getattr(runner.model, name).modules() if not list(m.children()))
-        inner.register_forward_hook(lambda *call, name=name: seen.update({name: call[-1].dtype}))
-    maps = runner.model.extract_feat(torch.randn(1, 3, 64, 64))
-    assert seen == {'backbone': torch.bfloat16, 'neck': torch.bfloat16}
+    parts = [runner.model.backbone]
+    parts += [runner.model.neck] if getattr(runner.model, 'neck', None) is not None else []
+    for number, part in enumerate(parts):
+        inner = [module for module in part.modules() if not list(module.children())][-1]
+        inner.register_forward_hook(lambda *call, number=number: seen.update({number: call[-1]}))
+    maps = runner.model.extract_feat(torch.randn(2, 3, 64, 64))
+    assert len(seen) == len(parts)
     assert {level.dtype for level in maps} == {torch.float32}
+    assert {result.dtype for result in seen.values()} == {torch.bfloat16}
