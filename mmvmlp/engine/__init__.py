@@ -2,5 +2,6 @@
 
 from mmvmlp.engine.autocast_hook import AutocastHook
 from mmvmlp.engine.layer_decay import LayerDecayOptimWrapperConstructor
+from mmvmlp.engine.timed_logger_hook import TimedLoggerHook
 
-__all__ = ['AutocastHook', 'LayerDecayOptimWrapperConstructor']
+__all__ = ['AutocastHook', 'LayerDecayOptimWrapperConstructor', 'TimedLoggerHook']
