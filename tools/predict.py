@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from mmvmlp.analysis.prediction import find_images, make_predictor, predict_files
+from mmvmlp.analysis.whole_file import check_folder_can_be_written
 from mmvmlp.engine.command_line import add_config_options
 from mmvmlp.engine.errors import one_clear_error
 from mmvmlp.engine.run_config import load_config
@@ -48,6 +49,7 @@ def main() -> None:
     """Predict."""
     arguments = parse_arguments()
     with one_clear_error():
+        check_folder_can_be_written(arguments.out_dir, '--out-dir')
         images = find_images(arguments.images)
         predictor = make_predictor(
             load_config(arguments.config, arguments.cfg_options),

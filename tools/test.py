@@ -4,16 +4,19 @@ import argparse
 from pathlib import Path
 
 from mmengine import fileio
-from mmengine.runner import Runner
 
-from mmvmlp.analysis.whole_file import write_whole_file
+from mmvmlp.analysis.whole_file import check_file_can_be_written, write_whole_file
 from mmvmlp.engine.command_line import add_run_options
 from mmvmlp.engine.errors import one_clear_error
 from mmvmlp.engine.run_config import (
+    build_runner,
+    check_checkpoint_exists,
     check_data,
     load_config,
     set_data_root,
+    set_drawing,
     set_launcher,
+    set_log,
     set_strict_checkpoints,
     set_test_time_augmentation,
     set_work_dir,
@@ -40,12 +43,15 @@ def main() -> None:
     arguments = parse_arguments()
     with one_clear_error():
         config = load_config(arguments.config, arguments.cfg_options)
-        if arguments.data_root:
-            set_data_root(config, arguments.data_root)
         set_work_dir(config, arguments.work_dir)
-        if arguments.show_dir:
-            config.default_hooks.visualization.draw = True
-            config.default_hooks.visualization.test_out_dir = arguments.show_dir
+        set_log(config)
+        if arguments.out:
+            check_file_can_be_written(arguments.out, '--out')
+        check_checkpoint_exists(arguments.checkpoint)
+        if arguments.data_root is not None:
+            set_data_root(config, arguments.data_root)
+        if arguments.show_dir is not None:
+            set_drawing(config, arguments.show_dir)
         if arguments.tta:
             set_test_time_augmentation(config)
         config.load_from = arguments.checkpoint
@@ -53,11 +59,12 @@ def main() -> None:
         set_strict_checkpoints(config)
         check_data(config, ('test',))
         set_launcher(config, arguments.launcher)
-        runner = Runner.from_cfg(config)
+        runner = build_runner(config)
         metrics = runner.test()
         if arguments.out and runner.rank == 0:
             # Unlike json, it knows the numbers of NumPy that mmsegmentation's metrics are.
             text = fileio.dump(metrics, file_format='json', indent=2) + '\n'
+            arguments.out.parent.mkdir(parents=True, exist_ok=True)
             write_whole_file(arguments.out, text.encode())
 
 

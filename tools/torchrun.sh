@@ -14,7 +14,7 @@ esac
 if [ -z "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] && [ -x "$tools/../.venv/bin/python" ]; then
   PYTHON=${PYTHON:-$tools/../.venv/bin/python}
 fi
-exec "${PYTHON:-python}" -m torch.distributed.run \
+exec "${PYTHON:-python}" "$tools/torchrun.py" \
   --nnodes "${NNODES:-1}" --node_rank "${NODE_RANK:-0}" \
   --master_addr "${MASTER_ADDR:-127.0.0.1}" --master_port "${PORT:-29500}" \
   --nproc_per_node "$processes" "$tools/$script" "${@:3}" --launcher pytorch

@@ -3,18 +3,19 @@
 import argparse
 
 from mmengine.config import Config
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
 
 from mmvmlp.engine.command_line import add_run_options
 from mmvmlp.engine.errors import one_clear_error
 from mmvmlp.engine.run_config import (
+    build_runner,
+    check_checkpoints,
     check_data,
     load_config,
     set_auto_scale_lr,
     set_backbone_checkpoint,
     set_data_root,
     set_launcher,
+    set_log,
     set_mixed_precision,
     set_resume,
     set_strict_checkpoints,
@@ -56,7 +57,9 @@ def parse_arguments() -> argparse.Namespace:
 def configure(arguments: argparse.Namespace) -> Config:
     """Make the config of the run, and look at what it needs before anything is built."""
     config = load_config(arguments.config, arguments.cfg_options)
-    if arguments.data_root:
+    set_work_dir(config, arguments.work_dir)
+    set_log(config)
+    if arguments.data_root is not None:
         set_data_root(config, arguments.data_root)
     if arguments.backbone_checkpoint:
         set_backbone_checkpoint(config, arguments.backbone_checkpoint)
@@ -64,10 +67,10 @@ def configure(arguments: argparse.Namespace) -> Config:
         set_mixed_precision(config, arguments.amp)
     if arguments.auto_scale_lr:
         set_auto_scale_lr(config)
-    set_work_dir(config, arguments.work_dir)
     if arguments.resume:
         set_resume(config, arguments.resume)
     set_strict_checkpoints(config)
+    check_checkpoints(config)
     check_data(config, ('train', 'val'))
     set_launcher(config, arguments.launcher)
     return config
@@ -77,9 +80,7 @@ def main() -> None:
     """Train."""
     arguments = parse_arguments()
     with one_clear_error():
-        config = configure(arguments)
-        runner_type = RUNNERS.get(config.get('runner_type', 'Runner')) or Runner
-        runner_type.from_cfg(config).train()
+        build_runner(configure(arguments)).train()
 
 
 if __name__ == '__main__':

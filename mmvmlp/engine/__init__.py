@@ -3,5 +3,11 @@
 from mmvmlp.engine.autocast_hook import AutocastHook
 from mmvmlp.engine.checkpoint_hook import StrictCheckpointHook
 from mmvmlp.engine.layer_decay import LayerDecayOptimWrapperConstructor
+from mmvmlp.engine.timed_logger_hook import TimedLoggerHook
 
-__all__ = ['AutocastHook', 'LayerDecayOptimWrapperConstructor', 'StrictCheckpointHook']
+__all__ = [
+    'AutocastHook',
+    'LayerDecayOptimWrapperConstructor',
+    'StrictCheckpointHook',
+    'TimedLoggerHook',
+]

@@ -33,15 +33,16 @@ class AutocastHook(Hook):
         """Wrap the forward methods of the model's backbone and neck."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         neck = getattr(model, 'neck', None)
-        self._autocast(model.backbone, to_float32=neck is None)
+        # Asked of the model, for a neck may have no parameters.
+        device = next(model.parameters()).device.type
+        self._autocast(model.backbone, device, to_float32=neck is None)
         if neck is not None:
-            self._autocast(neck, to_float32=True)
+            self._autocast(neck, device, to_float32=True)
 
-    def _autocast(self, module: nn.Module, to_float32: bool) -> None:
+    def _autocast(self, module: nn.Module, device: str, to_float32: bool) -> None:
         forward: Callable[..., Any] = module.forward
 
         def autocast_forward(*args: Any, **kwargs: Any) -> Any:
-            device = next(module.parameters()).device.type
             with torch.autocast(device, self.dtype):
                 maps = forward(*args, **kwargs)
             return tuple(level.float() for level in maps) if to_float32 else maps

@@ -1,8 +1,27 @@
 """The options that the commands in ``tools/`` share."""
 
 import argparse
+from typing import Any
 
 from mmengine.config import DictAction
+
+from mmvmlp.engine.run_config import LAUNCHERS
+
+
+class ConfigOptions(DictAction):
+    """Reads ``KEY=VALUE``, and refuses anything else as argparse refuses a wrong argument."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, *given: Any
+    ) -> None:
+        without_value = [option for option in given[0] if '=' not in option]
+        if without_value:
+            raise argparse.ArgumentError(self, f'{without_value[0]!r}: KEY=VALUE is accepted')
+        try:
+            super().__call__(parser, namespace, *given)
+        except AssertionError as error:
+            # Brackets without their counterpart.
+            raise argparse.ArgumentError(self, str(error)) from error
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -10,7 +29,7 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         metavar='KEY=VALUE',
         help='settings of the config to override; lists as key="[a,b]", without spaces',
     )
@@ -29,7 +48,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--launcher',
-        choices=('none', 'pytorch', 'slurm', 'mpi'),
+        choices=tuple(LAUNCHERS),
         default='none',
         help='how several processes were started (default: none)',
     )

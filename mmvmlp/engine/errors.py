@@ -1,8 +1,12 @@
 """Errors as the commands in ``tools/`` show them."""
 
+import json
+import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from mmvmlp.checkpoints import CheckpointError
 from mmvmlp.datasets.loading import ImageReadError
@@ -12,9 +16,10 @@ RAISED_ON_PURPOSE = (ValueError, TypeError, OSError, ImportError)
 
 @contextmanager
 def one_clear_error() -> Iterator[None]:
-    """Print an error that this package raised on purpose as one message, and exit with 1.
+    """Show an error that this package raised on purpose as one message, and exit with 1.
 
-    What anything else raises keeps its traceback.
+    One of several processes hands it to torchrun, which shows the first of theirs. What anything
+    else raises keeps its traceback.
     """
     try:
         yield
@@ -23,7 +28,11 @@ def one_clear_error() -> Iterator[None]:
         if message is None:
             raise
         sys.stdout.flush()
-        print(f'error: {message}', file=sys.stderr)
+        if torchrun := os.environ.get('TORCHELASTIC_ERROR_FILE'):
+            handed_over = {'message': f'error: {message}', 'timestamp': int(time.time())}
+            Path(torchrun).write_text(json.dumps(handed_over))
+        else:
+            print(f'error: {message}', file=sys.stderr)
         raise SystemExit(1) from None
 
 

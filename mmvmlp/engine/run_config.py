@@ -1,16 +1,40 @@
 """What the commands in ``tools/`` change in a config, and what they check before a run."""
 
 import os
+import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.hooks import LoggerHook
 from mmengine.logging import print_log
-from mmengine.runner import find_latest_checkpoint
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner, find_latest_checkpoint
+
+from mmvmlp.analysis.whole_file import check_folder_can_be_written
+from mmvmlp.engine.config_options import check_options
 
 SPLITS = ('train', 'val', 'test')
+LAUNCHERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    'none': ('', ()),
+    'pytorch': (
+        'tools/dist_train.sh, tools/dist_test.sh or torchrun',
+        ('RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'),
+    ),
+    'slurm': ('srun', ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST')),
+    'mpi': (
+        'mpirun of Open MPI, with MASTER_ADDR set',
+        (
+            'OMPI_COMM_WORLD_RANK',
+            'OMPI_COMM_WORLD_LOCAL_RANK',
+            'OMPI_COMM_WORLD_SIZE',
+            'MASTER_ADDR',
+        ),
+    ),
+}
+"""What starts processes, and the environment variables by which they know of each other."""
 
 
 def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
@@ -20,15 +44,41 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
 
     Raises:
         FileNotFoundError: If there is no such config.
+        ValueError: If it cannot be read or has no model, or an option would change nothing.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'config {str(path)!r}: there is no such file')
-    config = Config.fromfile(path)
+    config = _read_config(path)
     others = dict(options or {})
     data_root = others.pop('data_root', None)
-    config.merge_from_dict(others)
+    check_options(config, others)
+    try:
+        config.merge_from_dict(others)
+    except (AttributeError, KeyError, TypeError) as error:
+        given = ' '.join(f'{key}={value}' for key, value in others.items())
+        raise ValueError(
+            f'--cfg-options {given}: this does not fit into {path} ({error.args[0]})'
+        ) from error
     if data_root is not None:
         set_data_root(config, data_root)
+    return config
+
+
+def _read_config(path: str | Path) -> Config:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'config {str(path)!r}: there is no such file')
+    try:
+        config = Config.fromfile(path)
+    except Exception as error:
+        # A config is a program, and may raise anything.
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f'{last.filename}, line {last.lineno}: ' if last.name == '<module>' else ''
+        raise ValueError(
+            f'config {str(path)!r} cannot be read: {place}{type(error).__name__}: {error}'
+        ) from error
+    if not isinstance(config.get('model'), dict):
+        raise ValueError(
+            f'config {str(path)!r} has no model: a config of mmdet, mmsegmentation or mmpretrain '
+            'is accepted'
+        )
     return config
 
 
@@ -43,13 +93,17 @@ def set_data_root(config: Config, data_root: str | Path) -> None:
         data_root: The folder in which the config's relative paths are looked up.
 
     Raises:
-        ValueError: If the config has no variable ``data_root`` to be replaced.
+        ValueError: If the config has no variable ``data_root`` to be replaced, or one of the two
+            is empty.
     """
+    if not str(data_root):
+        raise ValueError("data_root='': the name of a folder is accepted")
     old = config.get('data_root')
-    if not isinstance(old, str):
+    # Every path begins with an empty one.
+    if not isinstance(old, str) or not old:
         raise ValueError(
             f'data_root={str(data_root)!r}: the config {config.filename} has no variable '
-            'data_root to be replaced; set the paths of its data sets with --cfg-options'
+            'data_root that could be replaced; set the paths of its data sets with --cfg-options'
         )
     new = os.path.join(data_root, '')
     for split in SPLITS:
@@ -73,6 +127,7 @@ def set_backbone_checkpoint(config: Config, checkpoint: str | Path) -> None:
     """Make the backbone start from a published checkpoint, or one of ours, of its network.
 
     Raises:
+        FileNotFoundError: If there is no such checkpoint.
         ValueError: If the config's model has no backbone.
     """
     if 'backbone' not in config.get('model', {}):
@@ -80,10 +135,34 @@ def set_backbone_checkpoint(config: Config, checkpoint: str | Path) -> None:
             f'backbone checkpoint {str(checkpoint)!r}: the model of {config.filename} has no '
             'backbone'
         )
+    check_checkpoint_exists(checkpoint)
     config.model.backbone['init_cfg'] = {
         'type': 'mmvmlp.OfficialPretrained',
         'checkpoint': str(checkpoint),
     }
+
+
+def check_checkpoint_exists(checkpoint: str | Path) -> None:
+    """Look for a checkpoint file; addresses are left to those who read them.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+    """
+    if '://' not in str(checkpoint) and not Path(checkpoint).is_file():
+        raise FileNotFoundError(f'checkpoint {str(checkpoint)!r}: there is no such file')
+
+
+def check_checkpoints(config: Config) -> None:
+    """Look for the checkpoints that a training starts from.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+    """
+    weights_of_backbone = (config.model.get('backbone') or {}).get('init_cfg') or {}
+    for settings, name in ((config, 'load_from'), (weights_of_backbone, 'checkpoint')):
+        checkpoint = settings.get(name) if isinstance(settings, (Config, dict)) else None
+        if checkpoint:
+            check_checkpoint_exists(checkpoint)
 
 
 def set_mixed_precision(config: Config, dtype: str) -> None:
@@ -124,6 +203,49 @@ def set_test_time_augmentation(config: Config) -> None:
     config.model = {**config.tta_model, 'module': config.model}
 
 
+def set_drawing(config: Config, folder: str) -> None:
+    """Draw every prediction of a test, by the visualization hook of the config's toolbox.
+
+    Args:
+        config: Changed in place; its work folder must be set.
+        folder: Where the images go, looked up in the work folder.
+
+    Raises:
+        OSError: If nothing can be written there.
+        ValueError: If the config's ``default_scope`` is no toolbox that draws.
+    """
+    folder = os.path.abspath(os.path.join(config.work_dir, folder))
+    check_folder_can_be_written(folder, 'show_dir')
+    toolbox = config.get('default_scope')
+    drawing: dict[str, tuple[str, dict[str, Any]]] = {
+        'mmdet': ('DetVisualizationHook', {'draw': True, 'test_out_dir': folder}),
+        'mmseg': ('SegVisualizationHook', {'draw': True}),
+        # It draws what the network sees, whose size may leave no room for text.
+        'mmpretrain': (
+            'VisualizationHook',
+            {'enable': True, 'interval': 1, 'out_dir': folder, 'resize': 224},
+        ),
+    }
+    if toolbox not in drawing:
+        raise ValueError(
+            f'default_scope={toolbox!r} in {config.filename}: predictions are drawn for '
+            f'{", ".join(drawing)}'
+        )
+    hook_type, settings = drawing[toolbox]
+    hooks = dict(config.get('default_hooks') or {})
+    hooks['visualization'] = {
+        'type': hook_type,
+        **(hooks.get('visualization') or {}),
+        **settings,
+    }
+    config.default_hooks = hooks
+    if toolbox == 'mmseg':
+        # Its hook hands images to the visualizer, beside whose records they would go.
+        visualizer = dict(config.get('visualizer') or {'type': 'SegLocalVisualizer'})
+        visualizer['vis_backends'] = [{'type': 'LocalVisBackend', 'img_save_dir': folder}]
+        config.visualizer = visualizer
+
+
 def set_auto_scale_lr(config: Config) -> None:
     """Scale the learning rate by the run's batch size over the one that the config is made for.
 
@@ -139,11 +261,27 @@ def set_auto_scale_lr(config: Config) -> None:
 
 
 def set_work_dir(config: Config, work_dir: str | None) -> None:
-    """Set the folder for logs and checkpoints: by default ``work_dirs/`` and the config's name."""
+    """Set the folder for logs and checkpoints: by default ``work_dirs/`` and the config's name.
+
+    Raises:
+        OSError: If nothing can be written there.
+        ValueError: If the name is empty.
+    """
     if work_dir is not None:
         config.work_dir = work_dir
     elif not config.get('work_dir'):
         config.work_dir = os.path.join('work_dirs', Path(config.filename).stem)
+    check_folder_can_be_written(config.work_dir, 'work_dir')
+
+
+def set_log(config: Config) -> None:
+    """Log at least every ten seconds, wherever mmengine's own hook would log."""
+    hooks = dict(config.get('default_hooks') or {})
+    # What the runner adds.
+    logger = hooks.get('logger', {'type': 'LoggerHook'})
+    if logger and logger['type'] in ('LoggerHook', 'mmengine.LoggerHook', LoggerHook):
+        hooks['logger'] = {**logger, 'type': 'mmvmlp.TimedLoggerHook'}
+        config.default_hooks = hooks
 
 
 def set_resume(config: Config, checkpoint: str) -> None:
@@ -178,7 +316,17 @@ def set_launcher(config: Config, launcher: str) -> None:
     Args:
         config: Changed in place.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+
+    Raises:
+        ValueError: If this process was not started by the launcher.
     """
+    starter, variables = LAUNCHERS[launcher]
+    missing = [name for name in variables if name not in os.environ]
+    if missing:
+        raise ValueError(
+            f'launcher={launcher!r}: {", ".join(missing)} is not set in the environment; start the '
+            f'processes with {starter}'
+        )
     config.launcher = launcher
     if launcher != 'pytorch' or torch.cuda.is_available():
         return
@@ -206,6 +354,21 @@ def _plain_batch_norm(value: Any) -> Iterator[int]:
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _plain_batch_norm(item)
+
+
+def build_runner(config: Config) -> Runner:
+    """Build the runner that a config's ``runner_type`` names, mmengine's ``Runner`` by default.
+
+    Raises:
+        ValueError: If there is no such runner.
+    """
+    runner_type = config.get('runner_type', 'Runner')
+    if isinstance(runner_type, str) and RUNNERS.get(runner_type) is None:
+        raise ValueError(
+            f'runner_type={runner_type!r}: none of that name is registered; '
+            f'{", ".join(RUNNERS.module_dict)} are'
+        )
+    return RUNNERS.build(config)
 
 
 def check_data(config: Config, splits: tuple[str, ...] = SPLITS) -> None:

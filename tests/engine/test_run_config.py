@@ -1,18 +1,26 @@
 """What the commands change in a config, for configs of each toolbox."""
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS, RUNNERS
 from mmengine.runner import Runner
 
+from mmvmlp.engine.errors import one_clear_error
 from mmvmlp.engine.run_config import (
+    build_runner,
+    check_checkpoints,
     check_data,
     load_config,
     set_auto_scale_lr,
     set_backbone_checkpoint,
     set_data_root,
+    set_drawing,
+    set_launcher,
+    set_log,
     set_mixed_precision,
     set_resume,
     set_test_time_augmentation,
@@ -65,9 +73,19 @@ def test_data_root_reaches_into_wrapped_data_sets():
     assert [e.ann_file for e in config.val_evaluator] == ['new/a.json', 'data/cocoa.json']
 
 
-def test_a_config_without_data_root_says_so():
+@pytest.mark.parametrize('variable', [{}, {'data_root': ''}, {'data_root': None}])
+def test_a_config_without_data_root_says_so(variable):
+    dataset = {'type': 'CocoDataset', 'data_prefix': {'img': 'train2017'}}
+    settings = {**variable, 'train_dataloader': {'dataset': dataset}}
+    config = Config(settings)
     with pytest.raises(ValueError, match='no variable data_root'):
-        set_data_root(Config({'train_dataloader': {}}), 'new')
+        set_data_root(config, 'new')
+    assert config.to_dict() == settings
+
+
+def test_an_empty_data_root_is_refused():
+    with pytest.raises(ValueError, match="data_root='': the name of a folder"):
+        set_data_root(load_config(CONFIG), '')
 
 
 @pytest.mark.parametrize(
@@ -127,15 +145,73 @@ def test_a_missing_config_is_named():
         load_config('configs/none.py')
 
 
-def test_backbone_checkpoint_replaces_any_init_cfg():
+NOT_CONFIGS = {
+    'text.txt': ('no config', 'Only py/yml/yaml/json'),
+    'text.py': ('no config', 'SyntaxError.* line 1'),
+    'list.json': ('[1, 2]', "'list' object"),
+    'image.py': (b'\x89PNG\xff', 'UnicodeDecodeError'),
+    'mistake.py': ('model = dict(\n    type=Name)', r'mistake\.py, line 2: NameError'),
+    'child.py': ("_base_ = 'gone.py'\nmodel = dict()", r'gone\.py'),
+    'variables.py': ('data_root = None', 'has no model'),
+    'config.py': ('model = dict()', None),
+}
+
+
+@pytest.mark.parametrize('name', NOT_CONFIGS)
+def test_what_is_no_config_is_one_message(tmp_path, capsys, name):
+    contents, reason = NOT_CONFIGS[name]
+    file = tmp_path / name
+    file.write_bytes(contents if isinstance(contents, bytes) else contents.encode())
+    if reason is None:
+        assert load_config(file).model == {}
+        return
+    with pytest.raises(SystemExit), one_clear_error():
+        load_config(file)
+    assert re.match(f'error: config {str(file)!r} .*{reason}', capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    'option',
+    [
+        'model.backbone.arch.x',
+        'train_dataloader.dataset.pipeline.99.type',
+        'train_dataloader.dataset.pipeline.type',
+        'train_dataloader.batch_size.0',
+    ],
+)
+def test_an_option_that_does_not_fit_is_one_message(capsys, option):
+    with pytest.raises(SystemExit), one_clear_error():
+        load_config(CONFIG, {option: 'tiny'})
+    assert capsys.readouterr().err.startswith(f'error: --cfg-options {option}=tiny: ')
+    assert load_config(CONFIG, {'train_dataloader.dataset.pipeline.0.type': 'tiny'})
+
+
+def test_backbone_checkpoint_replaces_any_init_cfg(tmp_path):
     config = load_config(CONFIG)
-    set_backbone_checkpoint(config, 'weights.pth')
-    assert config.model.backbone.init_cfg == {
-        'type': 'mmvmlp.OfficialPretrained',
-        'checkpoint': 'weights.pth',
-    }
+    weights = tmp_path / 'weights.pth'
+    with pytest.raises(FileNotFoundError, match=r'weights\.pth.*no such file'):
+        set_backbone_checkpoint(config, weights)
+    weights.touch()
+    for checkpoint in (str(weights), 'https://example.org/weights.pth'):
+        set_backbone_checkpoint(config, checkpoint)
+        assert config.model.backbone.init_cfg == {
+            'type': 'mmvmlp.OfficialPretrained',
+            'checkpoint': checkpoint,
+        }
     with pytest.raises(ValueError, match='no backbone'):
-        set_backbone_checkpoint(Config({'model': {}}), 'weights.pth')
+        set_backbone_checkpoint(Config({'model': {}}), weights)
+
+
+@pytest.mark.parametrize('setting', ['load_from', 'model.backbone.init_cfg.checkpoint'])
+def test_checkpoints_that_a_training_starts_from_are_looked_for(tmp_path, setting):
+    weights = tmp_path / 'weights.pth'
+    config = Config({'model': {'backbone': {}}, 'load_from': None})
+    check_checkpoints(config)
+    config.merge_from_dict({setting: str(weights)})
+    with pytest.raises(FileNotFoundError, match=r'weights\.pth.*no such file'):
+        check_checkpoints(config)
+    weights.touch()
+    check_checkpoints(config)
 
 
 def test_learning_rate_is_scaled_only_from_a_known_batch_size():
@@ -152,6 +228,80 @@ def test_work_dir_is_named_after_the_config(tmp_path):
     assert Path(config.work_dir) == Path('work_dirs/mask_rcnn_hire_mlp_s')
     set_work_dir(config, 'mine')
     assert config.work_dir == 'mine'
+    (tmp_path / 'file').touch()
+    with pytest.raises(NotADirectoryError, match="work_dir '.*file' is not a folder"):
+        set_work_dir(config, str(tmp_path / 'file'))
+
+
+LAUNCHED = {
+    'pytorch': ('RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'),
+    'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'),
+    'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK', 'OMPI_COMM_WORLD_SIZE'),
+}
+
+
+@pytest.mark.parametrize('launcher', LAUNCHED)
+def test_a_launcher_that_did_not_start_the_process_is_named(monkeypatch, launcher):
+    variables = LAUNCHED[launcher]
+    for name in (*variables, 'MASTER_ADDR'):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ValueError, match=f"launcher='{launcher}': {variables[0]}, .*is not set"):
+        set_launcher(Config({'model': {}}), launcher)
+    for name in (*variables, 'MASTER_ADDR'):
+        monkeypatch.setenv(name, '1')
+    monkeypatch.setattr(torch.distributed, 'is_initialized', lambda: True)
+    config = Config({'model': {}})
+    set_launcher(config, launcher)
+    assert config.launcher == launcher
+
+
+@pytest.mark.parametrize(
+    ('hooks', 'expected'),
+    [
+        ({}, {'logger': {'type': 'mmvmlp.TimedLoggerHook'}}),
+        (
+            {'default_hooks': {'logger': {'type': 'LoggerHook', 'interval': 7}}},
+            {'logger': {'type': 'mmvmlp.TimedLoggerHook', 'interval': 7}},
+        ),
+        ({'default_hooks': {'logger': None}}, {'logger': None}),
+        ({'default_hooks': {'logger': {'type': 'Mine'}}}, {'logger': {'type': 'Mine'}}),
+    ],
+)
+def test_only_the_usual_log_is_made_to_go_on(hooks, expected):
+    config = Config(hooks)
+    set_log(config)
+    assert config.default_hooks == expected
+
+
+def test_a_runner_of_ones_own_is_built(tmp_path):
+    class OwnRunner(Runner):
+        pass
+
+    settings = {
+        'model': {'type': 'ToyModel'},
+        'work_dir': str(tmp_path),
+        'custom_hooks': [],
+        'runner_type': 'OwnRunner',
+    }
+    with pytest.raises(ValueError, match="runner_type='OwnRunner': none of that name"):
+        build_runner(Config(settings))
+    RUNNERS.module_dict['OwnRunner'] = OwnRunner
+    MODELS.module_dict['ToyModel'] = lambda **_: torch.nn.Linear(1, 1)
+    try:
+        assert type(build_runner(Config(settings))) is OwnRunner
+        del settings['runner_type']
+        assert type(build_runner(Config(settings))) is Runner
+    finally:
+        del RUNNERS.module_dict['OwnRunner'], MODELS.module_dict['ToyModel']
+
+
+def test_only_toolboxes_draw(tmp_path):
+    config = Config({'default_scope': 'mmengine', 'work_dir': str(tmp_path)})
+    with pytest.raises(ValueError, match="default_scope='mmengine'.*mmdet, mmseg, mmpretrain"):
+        set_drawing(config, 'drawn')
+    config.default_scope = 'mmdet'
+    set_drawing(config, 'drawn')
+    assert config.default_hooks.visualization.test_out_dir == str(tmp_path / 'drawn')
 
 
 def test_resuming_from_nothing_is_an_error_only_for_a_named_file(tmp_path):
@@ -168,18 +318,43 @@ def test_unknown_precision_is_refused():
         set_mixed_precision(load_config(CONFIG), 'float8')
 
 
-def test_bfloat16_stays_inside_backbone_and_neck(tmp_path):
-    config = load_config('configs/mask_rcnn_hire_mlp_t_digits.py')
+def replace_neck(config, neck):
+    """Give a config a list of necks, or none."""
+    if neck == 'list':
+        first = config.model.neck
+        again = {**first, 'in_channels': [first.out_channels] * first.num_outs}
+        config.model.neck = [first, again]
+    elif neck == 'none':
+        del config.model['neck']
+
+
+@pytest.mark.parametrize(
+    ('name', 'neck'),
+    [
+        ('mask_rcnn_hire_mlp_t_digits', 'its own'),
+        ('mask_rcnn_hire_mlp_t_digits', 'list'),
+        ('classify_hire_mlp_t_digits', 'its own'),
+        ('classify_hire_mlp_t_digits', 'none'),
+        ('upernet_hire_mlp_t_digits', 'its own'),
+    ],
+)
+def test_bfloat16_stays_inside_backbone_and_neck(tmp_path, name, neck):
+    config = load_config(f'configs/{name}.py')
+    replace_neck(config, neck)
     set_mixed_precision(config, 'bfloat16')
     config.work_dir = str(tmp_path)
     config.train_dataloader = config.train_cfg = config.optim_wrapper = None
     config.param_scheduler = config.val_dataloader = config.val_cfg = config.val_evaluator = None
+    config.test_dataloader = config.test_cfg = config.test_evaluator = None
     runner = Runner.from_cfg(config)
     runner.call_hook('before_run')
     seen = {}
-    for name in ('backbone', 'neck'):
-        inner = next(m for m in getattr(runner.model, name).modules() if not list(m.children()))
-        inner.register_forward_hook(lambda *call, name=name: seen.update({name: call[-1].dtype}))
-    maps = runner.model.extract_feat(torch.randn(1, 3, 64, 64))
-    assert seen == {'backbone': torch.bfloat16, 'neck': torch.bfloat16}
+    parts = [runner.model.backbone]
+    parts += [runner.model.neck] if getattr(runner.model, 'neck', None) is not None else []
+    for number, part in enumerate(parts):
+        inner = [module for module in part.modules() if not list(module.children())][-1]
+        inner.register_forward_hook(lambda *call, number=number: seen.update({number: call[-1]}))
+    maps = runner.model.extract_feat(torch.randn(2, 3, 64, 64))
+    assert len(seen) == len(parts)
     assert {level.dtype for level in maps} == {torch.float32}
+    assert {result.dtype for result in seen.values()} == {torch.bfloat16}

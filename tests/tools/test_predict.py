@@ -266,6 +266,7 @@ def bad_files(tmp_path_factory, detector, images):
         ('good', {'device': 'tpu'}, ["device='tpu'", "'cuda:N'"]),
         ('good', {'device': 'cuda:99'}, ["device='cuda:99'", 'PyTorch sees']),
         ('good', {'out-dir': 'a file'}, ['a file', 'not a folder']),
+        ('missing.jpg', {'out-dir': 'a file', 'checkpoint': 'missing.pth'}, ['not a folder']),
     ],
 )
 def test_bad_input_is_one_clear_error_and_no_file(

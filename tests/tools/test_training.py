@@ -1,6 +1,7 @@
 """The commands that train and test, run as a user runs them, on data of a user's layout."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -212,7 +213,7 @@ def test_two_processes_stay_equal(tmp_path, monkeypatch, config, layout, options
     child = tmp_path / 'two_processes.py'
     child.write_text(RANKS_CONFIG.format(base=Path(config).resolve(), folder=tmp_path))
     (tmp_path / 'save_parameters_of_each_rank.py').write_text(RANKS_HOOK)
-    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path), prepend=os.pathsep)
     monkeypatch.setenv('PYTHON', sys.executable)
     monkeypatch.setenv('PORT', '29517' if layout == 'coco' else '29518')
     result = subprocess.run(
