@@ -34,12 +34,20 @@ def _inherit_our_configs(module: Any) -> None:
             return found
         # Without a scope: mmengine would look for every type of the config, `EncoderDecoder` too,
         # in the registry that it names.
-        return str(_path_of_config(name)), None
+        return str(path_of_config(name)), None
 
     module.Config._get_cfg_path = staticmethod(get_cfg_path)
 
 
-def _path_of_config(name: str) -> Path:
+def path_of_config(name: str) -> Path:
+    """Return where a config of this package is.
+
+    Args:
+        name: Its file name, as in ``'mmvmlp::NAME.py'``.
+
+    Raises:
+        FileNotFoundError: If there is none of that name.
+    """
     path = MIM_FOLDER / 'configs' / name
     if not path.is_file():
         raise FileNotFoundError(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 from mmvmlp.checkpoints import CheckpointError
 from mmvmlp.datasets.loading import ImageReadError
 
-RAISED_ON_PURPOSE = (ValueError, TypeError, OSError, ImportError)
+RAISED_ON_PURPOSE = (ValueError, TypeError, OSError, ImportError, AssertionError)
 
 
 @contextmanager
@@ -37,6 +38,9 @@ def one_clear_error() -> Iterator[None]:
 
 
 def _message(error: BaseException) -> str | None:
+    if undecoded := re.search(r'failed to load image: (.+)', str(error)):
+        # What mmcv says of a file that is no image.
+        return f'image {undecoded[1]!r} is not an image, or is damaged'
     if isinstance(error, (ImageReadError, CheckpointError)):
         # A data loader's worker hands over its whole traceback as the message.
         return str(error).rpartition(f'{type(error).__name__}: ')[2].strip()

@@ -15,6 +15,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 
 from mmvmlp.analysis.whole_file import check_folder_can_be_written
 from mmvmlp.engine.config_options import check_options
+from mmvmlp.toolboxes import SCOPE, path_of_config
 
 SPLITS = ('train', 'val', 'test')
 LAUNCHERS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -40,7 +41,9 @@ LAUNCHERS: dict[str, tuple[str, tuple[str, ...]]] = {
 def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
     """Read a config and merge options into it, as ``--cfg-options`` gives them.
 
-    An option ``data_root`` is more than its variable: see :func:`set_data_root`.
+    Args:
+        path: A file, or one of this package's configs as ``mmvmlp::NAME.py``.
+        options: An option ``data_root`` is more than its variable: see :func:`set_data_root`.
 
     Raises:
         FileNotFoundError: If there is no such config.
@@ -63,6 +66,9 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
 
 
 def _read_config(path: str | Path) -> Config:
+    package, separator, name = str(path).partition('::')
+    if separator and package == SCOPE:
+        path = path_of_config(name)
     if not Path(path).is_file():
         raise FileNotFoundError(f'config {str(path)!r}: there is no such file')
     try:
@@ -297,8 +303,8 @@ def set_resume(config: Config, checkpoint: str) -> None:
     config.resume = True
     config.load_from = None if checkpoint == 'auto' else checkpoint
     latest = config.load_from or find_latest_checkpoint(config.work_dir)
-    if latest is not None and '://' not in latest and not Path(latest).is_file():
-        raise FileNotFoundError(f'checkpoint {latest!r}: there is no such file')
+    if latest is not None:
+        check_checkpoint_exists(latest)
 
 
 def set_strict_checkpoints(config: Config) -> None:
