@@ -67,6 +67,20 @@ def test_wheel_asks_for_no_openmmlab_package(wheel):
     assert 'mmvmlp/backbones/__init__.py' in names
 
 
+HIDING = """
+import os
+from importlib.machinery import PathFinder
+
+find = PathFinder.find_spec
+
+def find_spec(name, path=None, target=None):
+    hidden = os.environ['HIDDEN'].split()
+    return None if name.partition('.')[0] in hidden else find(name, path, target)
+
+PathFinder.find_spec = staticmethod(find_spec)
+"""
+
+
 @pytest.fixture(scope='module')
 def run_installed(wheel, tmp_path_factory):
     """Call Python in an empty folder, with the wheel installed before the checkout."""
@@ -75,11 +89,13 @@ def run_installed(wheel, tmp_path_factory):
     command = [sys.executable, '-m', 'pip', 'install', '--no-deps', '--target', site, wheel]
     subprocess.run(command, check=True, capture_output=True)
 
-    def run(*arguments):
+    (site / 'sitecustomize.py').write_text(HIDING)
+
+    def run(*arguments, hidden=''):
         result = subprocess.run(
             [sys.executable, *map(str, arguments)],
             cwd=empty,
-            env={**os.environ, 'PYTHONPATH': str(site)},
+            env={**os.environ, 'PYTHONPATH': str(site), 'HIDDEN': hidden},
             capture_output=True,
             text=True,
         )
@@ -132,6 +148,55 @@ def test_tools_of_an_installed_wheel_run_outside_the_checkout(run_installed):
     )
     assert 'Epoch(train) [1][1/1]' in printed
     assert (run_installed.folder / 'work_dirs/own/epoch_1.pth').is_file()
+
+
+SEGMENTOR = """
+_base_ = 'mmvmlp::sem_fpn_hire_mlp_t.py'
+train_pipeline, test_pipeline = _base_.train_pipeline, _base_.test_pipeline
+train_pipeline[2].scale = test_pipeline[1].scale = (256, 64)
+train_pipeline[3].crop_size = (64, 64)
+model = dict(data_preprocessor=dict(size=(64, 64)))
+loader = dict(batch_size=2, num_workers=0, persistent_workers=False)
+train_dataloader = dict(**loader, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(**loader, dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
+train_cfg = dict(max_iters=1, val_interval=1)
+"""
+
+
+@pytest.mark.slow
+def test_the_extras_are_needed_for_the_demo_only(run_installed):
+    # mmdet imports pycocotools and tqdm itself, and mmpretrain scikit-learn.
+    hidden = 'pycocotools sklearn tqdm'
+    program = """
+        import importlib, mmengine, pathlib, mmvmlp
+        configs = pathlib.Path(mmvmlp.__file__).with_name('.mim') / 'configs'
+        modules = {module for path in configs.glob('*.py')
+                   for module in mmengine.Config.fromfile(path).custom_imports['imports']}
+        print(*(importlib.import_module(module).__name__ for module in sorted(modules)))
+    """
+    printed = run_installed('-c', textwrap.dedent(program), hidden=hidden)
+    assert 'mmvmlp.datasets.loading' in printed.splitlines()[-1]
+    make_digit_scenes(run_installed.folder / 'ade', 'ade', 2, 2, (96, 128), progress=False)
+    (run_installed.folder / 'segmentor.py').write_text(SEGMENTOR)
+    tools = run_installed.site / 'mmvmlp/.mim/tools'
+    options = ('segmentor.py', '--data-root', 'ade')
+    checked = run_installed(tools / 'check_config.py', *options, hidden=hidden)
+    assert 'one training step done' in checked
+    run_installed(tools / 'train.py', *options, hidden=hidden)
+    checkpoint = 'work_dirs/segmentor/iter_1.pth'
+    tested = run_installed(
+        *(tools / 'test.py', 'segmentor.py', checkpoint, '--data-root', 'ade'),
+        *('--out', 'metrics.json'),
+        hidden=hidden,
+    )
+    assert 'mIoU' in tested
+    run_installed(
+        *(tools / 'predict.py', 'ade/images/validation', '--config', 'segmentor.py'),
+        *('--checkpoint', checkpoint, '--out-dir', 'predicted', '--device', 'cpu'),
+        hidden=hidden,
+    )
+    assert (run_installed.folder / 'predicted/predictions.json').is_file()
 
 
 @pytest.mark.slow
