@@ -183,8 +183,17 @@ def test_the_hostile_file_would_run_its_code(checkpoints):
 
 
 @pytest.mark.parametrize('way', WAYS)
-def test_a_good_file_is_taken(run, checkpoints, way):
+def test_a_good_file_is_taken_and_read_once(run, checkpoints, monkeypatch, way):
+    read, load = [], torch.load
+
+    def counted(*arguments, **options):
+        read.append(arguments[0])
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(torch, 'load', counted)
     getattr(run, way)(checkpoints['good'])
+    # mmengine reads again what is checked before it initialises weights.
+    assert len(read) == (2 if way in ('pretrained_model', 'pretrained_neck') else 1)
 
 
 @pytest.mark.parametrize(
