@@ -1,5 +1,6 @@
 """What all tests share: where they run, and small data in COCO's layout."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,13 @@ ROOT = Path(__file__).parents[1]
 def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let configs and tools be named as in the documentation."""
     monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(autouse=True)
+def _no_visualizer_of_another_test() -> None:
+    """Let commands that run within this process find their own visualizer only."""
+    if visualization := sys.modules.get('mmengine.visualization'):
+        visualization.Visualizer._instance_dict.clear()
 
 
 @pytest.fixture(scope='session')

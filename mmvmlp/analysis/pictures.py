@@ -20,6 +20,7 @@ from mmvmlp.analysis.drawing import Comparison, Instances, draw_comparisons, sav
 from mmvmlp.analysis.prediction import DetectionPredictor, load_trained_model
 from mmvmlp.analysis.training_log import Points, TrainingLog, read_training_log
 from mmvmlp.analysis.whole_file import write_whole_file
+from mmvmlp.datasets.loading import BACKEND_NAME
 from mmvmlp.engine.run_config import load_config
 
 AP_NAMES = {
@@ -75,7 +76,7 @@ def draw_contact_sheet(
     dataset = DATASETS.build(config.val_dataloader.dataset)
     read = Compose(
         [
-            {'type': 'LoadImageFromFile', 'backend_args': {'backend': 'mmvmlp'}},
+            {'type': 'LoadImageFromFile', 'backend_args': {'backend': BACKEND_NAME}},
             {
                 'type': 'LoadAnnotations',
                 'with_bbox': True,

@@ -25,6 +25,7 @@ from torch import nn
 from mmvmlp.analysis.resolution_records import Record, RecordFile, check_names
 from mmvmlp.backbones.base import VisionMLP, registered_families
 from mmvmlp.datasets.digit_scenes import make_digit_scenes
+from mmvmlp.datasets.loading import BACKEND_NAME
 
 NATIVE_SIZE = 64
 PICTURE_SIZE = 128
@@ -335,7 +336,7 @@ def _loader(data: Path, split: str, resize: Mapping[str, Any], batch_size: int) 
             'data_root': str(data),
             'data_prefix': split,
             'pipeline': [
-                {'type': 'LoadImageFromFile', 'backend_args': {'backend': 'mmvmlp'}},
+                {'type': 'LoadImageFromFile', 'backend_args': {'backend': BACKEND_NAME}},
                 dict(resize),
                 {'type': 'PackInputs'},
             ],

@@ -382,11 +382,19 @@ def find_backbone(model: nn.Module) -> tuple[VisionMLP, str]:
     )
 
 
+def is_pretrained(init_cfg: Mapping[str, Any]) -> bool:
+    """Tell whether an initialiser is mmengine's ``Pretrained``, under whatever name."""
+    kind = init_cfg.get('type')
+    return kind is PretrainedInit or (
+        isinstance(kind, str) and kind.rpartition('.')[2] == 'Pretrained'
+    )
+
+
 def _strict(init_cfg: Any) -> Any:
     """Load whole what mmengine's own initialiser would load as far as it happens to fit."""
     if isinstance(init_cfg, list):
         return [_strict(entry) for entry in init_cfg]
-    if init_cfg and init_cfg.get('type') in ('Pretrained', PretrainedInit):
+    if init_cfg and is_pretrained(init_cfg):
         return {'type': 'mmvmlp.OfficialPretrained', 'checkpoint': init_cfg['checkpoint']}
     return init_cfg
 

@@ -13,11 +13,17 @@ from typing import Any
 
 import torch
 from mmengine.logging import print_log
-from mmengine.model import BaseModule, PretrainedInit, update_init_info
+from mmengine.model import BaseModule, update_init_info
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
-from mmvmlp.backbones.base import NUM_LEVELS, VisionMLP, find_backbone, registered_families
+from mmvmlp.backbones.base import (
+    NUM_LEVELS,
+    VisionMLP,
+    find_backbone,
+    is_pretrained,
+    registered_families,
+)
 from mmvmlp.backbones.official_format import OfficialFormat
 from mmvmlp.checkpoints.reading import (
     SHOWN_KEYS,
@@ -256,7 +262,8 @@ def check_starting_checkpoint(
 ) -> None:
     """Refuse a checkpoint that training is to start from unless it covers the backbone.
 
-    A head of other classes may differ, as when a detector is trained on new data.
+    A head of other classes may differ, as when a detector is trained on new data. Models with
+    other backbones are left alone: some convert checkpoints as they load them.
 
     Args:
         model: The model that is to be trained.
@@ -264,16 +271,17 @@ def check_starting_checkpoint(
         origin: The file or address that errors name.
 
     Raises:
-        CheckpointError: If a tensor of ``model.backbone`` is missing or of another shape or kind,
-            or, in a model without a backbone, if nothing fits.
+        CheckpointError: If a tensor of ``model.backbone`` is missing or of another shape or kind.
     """
+    if not isinstance(getattr(model, 'backbone', None), VisionMLP):
+        return
     report = _compare_as_it_is(model, extract_state_dict(contents, origin), origin)
     of_backbone = [
         key
         for key in (*report.missing, *(key for key, *_ in report.mismatched))
         if key.startswith('backbone.')
     ]
-    if of_backbone or not report.matched:
+    if of_backbone:
         raise CheckpointError(
             f'the checkpoint does not fit the backbone of this {type(model).__name__}; is it of '
             'another config? Published weights of a backbone go into '
@@ -303,7 +311,7 @@ def check_pretrained_modules(model: nn.Module) -> None:
         if not init_cfg or type(module).init_weights is not BaseModule.init_weights:
             continue
         for entry in init_cfg if isinstance(init_cfg, list) else [init_cfg]:
-            if entry['type'] in ('Pretrained', PretrainedInit):
+            if is_pretrained(entry):
                 _check_pretrained_module(name, module, entry)
 
 

@@ -7,21 +7,36 @@ from typing import Any
 
 from mmengine import fileio
 from mmengine.runner import CheckpointLoader
-from mmengine.runner.checkpoint import get_deprecated_model_names, get_external_models
+from mmengine.runner.checkpoint import (
+    get_deprecated_model_names,
+    get_external_models,
+    get_mmcls_models,
+    get_torchvision_models,
+)
 
-from mmvmlp.checkpoints.reading import CheckpointError, extract_state_dict, read_checkpoint
+from mmvmlp.checkpoints.reading import (
+    NESTING_KEYS,
+    CheckpointError,
+    extract_state_dict,
+    read_checkpoint,
+)
+
+MODEL_ZOOS = {
+    'open-mmlab://': get_external_models,
+    'openmmlab://': get_external_models,
+    'mmcls://': get_mmcls_models,
+    'torchvision://': get_torchvision_models,
+    'modelzoo://': get_torchvision_models,
+}
+"""The tables of addresses behind mmengine's schemes."""
 
 
 def read_safely_in_mmengine() -> None:
-    """Make mmengine open checkpoints through :func:`read_checkpoint`, in this process.
-
-    Its schemes ``torchvision://`` and ``mmcls://`` stay: they lead to addresses whose files
-    torch.hub reads as safely.
-    """
+    """Make mmengine open checkpoints through :func:`read_checkpoint`, in this process."""
     for prefixes, loader in (
         (('', 'http://', 'https://'), _load_from_file_or_address),
         ((r'(\S+\:)?s3://', r'(\S+\:)?petrel://'), _load_from_store),
-        (('open-mmlab://', 'openmmlab://'), _load_from_model_zoo),
+        (tuple(MODEL_ZOOS), _load_from_model_zoo),
         (('pavi://',), _load_from_nowhere),
     ):
         CheckpointLoader.register_scheme(prefixes, loader, force=True)
@@ -32,9 +47,14 @@ def read_safely_in_mmengine() -> None:
 
 def _load_from_file_or_address(filename: str, map_location: Any = None) -> dict[str, Any]:
     contents = read_checkpoint(filename, map_location)
-    # Raises if a tensor cannot be used.
-    extract_state_dict(contents, filename)
-    return contents
+    tensors = extract_state_dict(contents, filename)
+    records = {
+        key: value
+        for key, value in contents.items()
+        if key not in NESTING_KEYS and key not in tensors
+    }
+    # Where mmengine looks for them, so that what was checked is what is loaded.
+    return {**records, 'state_dict': tensors}
 
 
 def _load_from_store(filename: str, map_location: Any = None) -> dict[str, Any]:
@@ -43,11 +63,20 @@ def _load_from_store(filename: str, map_location: Any = None) -> dict[str, Any]:
 
 
 def _load_from_model_zoo(filename: str, map_location: Any = None) -> dict[str, Any]:
-    name = filename.partition('://')[2]
-    address = get_external_models().get(get_deprecated_model_names().get(name, name), '')
+    scheme, separator, name = filename.partition('://')
+    addresses = MODEL_ZOOS[scheme + separator]()
+    address = addresses.get(get_deprecated_model_names().get(name, name), '')
     if not address.startswith(('http://', 'https://')):
         raise CheckpointError(f"checkpoint {filename!r}: mmengine's model zoo has no address of it")
-    return _load_from_file_or_address(address, map_location)
+    contents = _load_from_file_or_address(address, map_location)
+    if scheme == 'mmcls':
+        # mmengine gives only the backbones of these classifiers.
+        contents['state_dict'] = {
+            key.removeprefix('backbone.'): tensor
+            for key, tensor in contents['state_dict'].items()
+            if key.startswith('backbone.')
+        }
+    return contents
 
 
 def _load_from_nowhere(filename: str, map_location: Any = None) -> dict[str, Any]:

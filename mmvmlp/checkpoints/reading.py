@@ -73,7 +73,7 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dict[str, An
         # torch.load raises whatever zip, pickle or the allow-list do.
         raise CheckpointError(
             f'checkpoint {str(path)!r} cannot be read; it is truncated, corrupt, '
-            f'or holds objects other than weights ({type(error).__name__}: {_reason(error)})'
+            f'or holds objects other than weights{_reason(error)}'
         ) from error
     if not isinstance(contents, dict):
         raise CheckpointError(
@@ -102,7 +102,13 @@ def _numpy_contents(file: Path) -> dict[str, torch.Tensor]:
 
 def _records_of_training_scripts() -> list[Any]:
     """Return what `weights_only` lets pass besides tensors and plain containers."""
-    reconstructors: list[Any] = [value.__reduce__()[0] for value in (np.zeros(1), np.float64(0))]
+    # NumPy 2 renamed the module in which these two are.
+    functions: list[Any] = [value.__reduce__()[0] for value in (np.zeros(1), np.float64(0))]
+    reconstructors = [
+        (function, f'numpy.{module}.multiarray.{function.__name__}')
+        for function in functions
+        for module in ('core', '_core')
+    ]
     return [
         argparse.Namespace,
         HistoryBuffer,
@@ -127,17 +133,17 @@ _statistics_method.__qualname__ = 'getattr'
 
 
 def _reason(error: Exception) -> str:
-    """Return an error's first line, or what the allow-list refused.
+    """Return what the allow-list refused, or an error's first line, in brackets.
 
     The first line of torch's own message recommends to read the file without the allow-list.
     """
-    text = str(error)
+    text = str(error).strip()
     if refused := re.search(r'GLOBAL (\S+)', text):
-        return f'{refused[1]} is refused'
-    if unreadable := re.search(r'WeightsUnpickler error:\s*(.+)', text):
-        return unreadable[1]
-    lines = text.strip().splitlines()
-    return lines[0] if lines and 'weights_only' not in lines[0] else 'no reason given'
+        return f' ({refused[1]} is refused)'
+    if isinstance(error, (KeyError, UnpicklingError)) or not text:
+        # Numbers of the pickle format, and advice.
+        return ''
+    return f' ({type(error).__name__}: {text.splitlines()[0]})'
 
 
 def _refuse_files_of_class_names(contents: Mapping[str, Any], origin: str) -> None:

@@ -21,7 +21,7 @@ END_MARKERS = {b'\xff\xd8\xff': b'\xff\xd9', b'\x89PNG': b'IEND'}
 """How a whole JPEG or PNG file ends, by how it begins."""
 
 TAIL_BYTES = 4096
-"""The end marker is looked for in this many last bytes, for some writers append a few."""
+"""The end marker is first looked for in this many last bytes, for some writers append a few."""
 
 TIFF_STARTS = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 
@@ -61,7 +61,9 @@ class WholeImageBackend(BaseStorageBackend):
         if not contents:
             raise ImageReadError(f'image {str(filepath)!r} is empty')
         for start, end in END_MARKERS.items():
-            if contents.startswith(start) and end not in contents[-TAIL_BYTES:]:
+            whole = not contents.startswith(start) or end in contents[-TAIL_BYTES:]
+            # Phones append videos, whose length nothing limits.
+            if not whole and not _decodes_to_the_end(contents):
                 raise ImageReadError(f'image {str(filepath)!r} is truncated')
         if contents.startswith(TIFF_STARTS) and _has_float_pixels(contents):
             raise ImageReadError(
@@ -89,6 +91,15 @@ def read_image(path: str | Path) -> npt.NDArray[np.uint8]:
     if image is None:
         raise ImageReadError(f'image {str(path)!r} is not an image, or is damaged')
     return image
+
+
+def _decodes_to_the_end(contents: bytes) -> bool:
+    try:
+        with Image.open(BytesIO(contents)) as image:
+            image.load()
+    except (OSError, SyntaxError, Image.DecompressionBombError):
+        return False
+    return True
 
 
 def _has_float_pixels(contents: bytes) -> bool:

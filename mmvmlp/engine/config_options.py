@@ -1,8 +1,8 @@
 """Options for a config that would change nothing.
 
 mmengine computes every setting when it reads the file. An option for a variable of the file comes
-too late for what was computed from it, and a misspelt one is for nobody; both would be taken
-without a word.
+too late for what was computed from it, and a misspelt one is for nobody; both would be
+accepted silently.
 """
 
 import inspect
@@ -56,7 +56,8 @@ def check_options(config: Config, options: Mapping[str, Any]) -> None:
         option = f'--cfg-options {key}={value}'
         if name not in config:
             close = get_close_matches(name, [*known, *config], 1)
-            suggestion = f'; {close[0]!r} is known' if close else ''
+            close += _settings_named(config, known, name)
+            suggestion = f'; known are {", ".join(close[:SHOWN])}' if close else ''
             raise ValueError(
                 f'{option}: neither the config {config.filename} nor a run knows {name!r}'
                 f'{suggestion}'
@@ -110,6 +111,15 @@ def _suggestions(config: Config, known: list[str], key: str) -> list[str]:
         places = [place for place in places if place.rpartition('.')[2] == name]
     more = ['...'] if len(places) > SHOWN else []
     return [f'{place}{dot}{rest}' for place in places[:SHOWN]] + more
+
+
+def _settings_named(config: Config, known: list[str], name: str) -> list[str]:
+    """Find the settings of a run whose last part is a name, such as ``train_cfg.max_epochs``."""
+    return [
+        f'{section}.{name}'
+        for section in known
+        if isinstance(config.get(section), Mapping) and name in config[section]
+    ]
 
 
 def _places(value: Any, wanted: Any, path: str) -> Iterator[str]:

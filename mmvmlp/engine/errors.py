@@ -38,9 +38,11 @@ def one_clear_error() -> Iterator[None]:
 
 
 def _message(error: BaseException) -> str | None:
-    if undecoded := re.search(r'failed to load image: (.+)', str(error)):
-        # What mmcv says of a file that is no image.
-        return f'image {undecoded[1]!r} is not an image, or is damaged'
+    # What mmcv says of a file that is no image, after the traceback of a data loader's worker.
+    if undecoded := re.findall(
+        r'^(?:AssertionError: )?failed to load image: (.+)', str(error), re.M
+    ):
+        return f'image {undecoded[-1]!r} is not an image, or is damaged'
     if isinstance(error, (ImageReadError, CheckpointError)):
         # A data loader's worker hands over its whole traceback as the message.
         return str(error).rpartition(f'{type(error).__name__}: ')[2].strip()

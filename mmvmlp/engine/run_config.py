@@ -309,8 +309,9 @@ def set_resume(config: Config, checkpoint: str) -> None:
 
 def set_strict_checkpoints(config: Config) -> None:
     """Refuse every checkpoint that does not fit the model of the run, and read it safely."""
-    config.setdefault('default_hooks', {})
-    config.default_hooks['strict_checkpoint'] = {'type': 'mmvmlp.StrictCheckpointHook'}
+    hooks = dict(config.get('default_hooks') or {})
+    hooks['strict_checkpoint'] = {'type': 'mmvmlp.StrictCheckpointHook'}
+    config.default_hooks = hooks
 
 
 def set_launcher(config: Config, launcher: str) -> None:
@@ -339,7 +340,10 @@ def set_launcher(config: Config, launcher: str) -> None:
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group('gloo')
     # By default mmengine hands the wrapper GPU numbers, which it refuses for a model on the CPU.
-    wrapper = config.get('model_wrapper_cfg') or {'broadcast_buffers': False}
+    wrapper = config.get('model_wrapper_cfg') or {
+        'broadcast_buffers': False,
+        'find_unused_parameters': config.get('find_unused_parameters', False),
+    }
     config.model_wrapper_cfg = {**wrapper, 'device_ids': None}
     synchronised = bool(config.pop('sync_bn', None))
     if sum(_plain_batch_norm(config.model)) or synchronised:

@@ -180,7 +180,6 @@ SHAPE = ('--shape', 32, 32)
     [
         (MODEL, (), NO_SCOPE),
         (MODEL + "default_scope = 'mmengine'", (), "default_scope='mmengine': only with"),
-        ("default_scope = 'mmdet'", (), "the config's model=None: a mapping with a 'type'"),
         ('model = dict(arch=3)', SHAPE, "the config's model={'arch': 3}: a mapping with a 'type'"),
         (
             MODEL.replace('mmpretrain.', ''),

@@ -305,9 +305,12 @@ def test_nothing_is_written(coco, tmp_path, monkeypatch):
 def test_warm_up_is_compared_with_the_training(coco):
     blocks, text = the_finding(DIGITS, coco, param_scheduler__0__end=3)
     assert not blocks
-    assert 'warms up for 3 of the 4 iterations' in text
+    assert 'warms up for 3 iterations, and the training has 4' in text
     (text,) = the_errors(1, DIGITS, coco, param_scheduler__0__end=500)
-    assert 'param_scheduler.0: the learning rate warms up for 500 of the 4 iterations' in text
+    assert (
+        'param_scheduler.0: the learning rate warms up for 500 iterations, and the training has 4'
+        in text
+    )
     assert text.endswith('| param_scheduler.0.end=1')
     (text,) = the_errors(1, DIGITS, coco, train_cfg__max_epochs=40, param_scheduler__0__end=500)
     assert text.endswith('| param_scheduler.0.end=4')

@@ -19,6 +19,7 @@ from mmvmlp.engine.config_check.run import (
     build_loader,
     build_model,
     build_runner,
+    checkpoints,
     hooks,
     loops,
     schedule,
@@ -81,6 +82,7 @@ class ConfigCheck:
         if model is not None:
             with error_as_finding(unfit, 'necks and heads do not fit', 'look at model'):
                 unfit += agreement.necks(config, model)
+            unfit += checkpoints(config, model)
         yield from unfit
         loaders: dict[str, DataLoader[Any]] = {}
         batches: dict[str, Any] = {}

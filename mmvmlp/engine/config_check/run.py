@@ -8,13 +8,15 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.optim import LinearLR
 from mmengine.registry import MODELS, RUNNERS, VISBACKENDS, VISUALIZERS
-from mmengine.runner import Runner
+from mmengine.runner import CheckpointLoader, Runner
 from torch.utils.data import DataLoader
 
+from mmvmlp.checkpoints import check_pretrained_modules, check_starting_checkpoint
 from mmvmlp.engine.config_check.agreement import PARTS
 from mmvmlp.engine.config_check.annotations import AnnotationFile, remembered_files
 from mmvmlp.engine.config_check.finding import Finding, error_as_finding
 from mmvmlp.engine.config_check.registered import registered
+from mmvmlp.engine.run_config import check_checkpoints
 
 LONGEST_WARM_UP = 0.5
 """A warm-up of a larger part of the training is worth a look."""
@@ -30,6 +32,18 @@ def build_model(config: Config, findings: list[Finding]) -> Any:
                 config.model.setdefault('data_preprocessor', config.data_preprocessor)
             model = MODELS.build(deepcopy(config.model))
     return model
+
+
+def checkpoints(config: Config, model: Any) -> Iterator[Finding]:
+    """Compare the checkpoints that training starts from with the model."""
+    findings: list[Finding] = []
+    with error_as_finding(findings, 'a checkpoint cannot be used', 'another file'):
+        check_checkpoints(config)
+        check_pretrained_modules(model)
+        if config.get('load_from') and not config.get('resume'):
+            contents = CheckpointLoader.load_checkpoint(config.load_from, 'cpu')
+            check_starting_checkpoint(model, contents, config.load_from)
+    yield from findings
 
 
 def build_loader(
@@ -197,7 +211,7 @@ def _warm_up(settings: Any, schedulers: list[Any], runner: Runner) -> Iterator[F
         unit = 'epochs' if scheduler.by_epoch else 'iterations'
         yield Finding(
             scheduler.end >= total,
-            f'{name}: the learning rate warms up for {scheduler.end} of the {total} {unit} of the '
-            'training' + (', and never reaches its value' if scheduler.end >= total else ''),
+            f'{name}: the learning rate warms up for {scheduler.end} {unit}, and the training has '
+            f'{total}' + (': it never reaches its value' if scheduler.end >= total else ''),
             f'{name}.end={max(1, round(FITTING_WARM_UP * whole))}',
         )
