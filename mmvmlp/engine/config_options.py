@@ -57,7 +57,7 @@ def check_options(config: Config, options: Mapping[str, Any]) -> None:
         if name not in config:
             close = get_close_matches(name, [*known, *config], 1)
             close += _settings_named(config, known, name)
-            suggestion = f'; known are {", ".join(close[:SHOWN])}' if close else ''
+            suggestion = f'; did you mean {" or ".join(close[:SHOWN])}?' if close else ''
             raise ValueError(
                 f'{option}: neither the config {config.filename} nor a run knows {name!r}'
                 f'{suggestion}'

@@ -4,11 +4,14 @@ import argparse
 import http.server
 import pickle
 import threading
+import zipfile
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.model import PretrainedInit
 from mmengine.registry import MODELS
 from mmengine.runner import CheckpointLoader
 from parity import official_state_dict
@@ -16,7 +19,12 @@ from safetensors.torch import save_file
 from torch.torch_version import TorchVersion
 
 import mmvmlp
-from mmvmlp.checkpoints import check_trained_checkpoint, read_checkpoint
+from mmvmlp.checkpoints import (
+    check_pretrained_modules,
+    check_trained_checkpoint,
+    mmengine_reading,
+    read_checkpoint,
+)
 
 
 @pytest.fixture(scope='module')
@@ -322,6 +330,60 @@ def test_pretrained_loads_whole_or_raises(tmp_path, official, as_list):
     torch.testing.assert_close(backbone.stem.conv.weight.detach(), weight)
     with pytest.raises(mmvmlp.CheckpointError, match='nothing was loaded'):
         mmvmlp.build_backbone('hire_mlp_small', init_cfg=init_cfg)
+
+
+@pytest.mark.parametrize('nesting', [('state_dict',), ('model',), ('state_dict', 'model'), ()])
+def test_mmengine_loads_what_was_checked_wherever_it_is_nested(tmp_path, nesting):
+    contents = {f'module.{key}': value for key, value in torch.nn.Linear(2, 2).state_dict().items()}
+    for key in reversed(nesting):
+        contents = {key: contents, 'meta': {'epoch': 1}}
+    torch.save(contents, tmp_path / 'model.pth')
+    loaded = CheckpointLoader.load_checkpoint(str(tmp_path / 'model.pth'))
+    assert set(loaded['state_dict']) == {'weight', 'bias'}
+    assert loaded.get('meta') == ({'epoch': 1} if nesting else None)
+
+
+@pytest.mark.parametrize('name', ['torchvision://resnet50', 'mmcls://vgg11', 'open-mmlab://vgg16'])
+def test_names_of_mmengines_model_zoos_are_read_safely(monkeypatch, name):
+    read = []
+
+    def reader(address, map_location):
+        read.append(address)
+        return {'backbone.weight': torch.zeros(1)}
+
+    monkeypatch.setattr(mmengine_reading, 'read_checkpoint', reader)
+    if name.startswith('open-mmlab'):
+        table = {'vgg16': 'https://models.example/vgg16.pth'}
+        monkeypatch.setitem(mmengine_reading.MODEL_ZOOS, 'open-mmlab://', lambda: table)
+    contents = CheckpointLoader.load_checkpoint(name)
+    assert read[0].startswith('https://')
+    prefix = '' if name.startswith('mmcls') else 'backbone.'
+    assert set(contents['state_dict']) == {f'{prefix}weight'}
+
+
+@pytest.mark.parametrize('module', ['core', '_core'])
+def test_numbers_of_both_generations_of_numpy_are_read(tmp_path, module):
+    file = tmp_path / 'model.pth'
+    torch.save({'weight': torch.zeros(1), 'records': {'loss': np.float64(0.5)}}, file)
+    with zipfile.ZipFile(file) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(file, 'w') as archive:
+        for name, data in members.items():
+            archive.writestr(name, data.replace(b'cnumpy._core.', f'cnumpy.{module}.'.encode()))
+    assert read_checkpoint(file)['records'] == {'loss': 0.5}
+
+
+@pytest.mark.parametrize('kind', ['Pretrained', 'mmengine.Pretrained', PretrainedInit])
+def test_pretrained_is_strict_under_every_name(tmp_path, official, kind):
+    torch.save({'zz': torch.zeros(1)}, tmp_path / 'junk.pth')
+    init_cfg = {'type': kind, 'checkpoint': str(tmp_path / 'junk.pth')}
+    with pytest.raises(mmvmlp.CheckpointError, match='another network'):
+        mmvmlp.build_backbone('hire_mlp_tiny', init_cfg=init_cfg)
+    classifier = mmvmlp.build_classifier('hire_mlp_tiny', 10)
+    check_pretrained_modules(classifier)
+    classifier.head.init_cfg = init_cfg
+    with pytest.raises(mmvmlp.CheckpointError, match='model.head.init_cfg'):
+        check_pretrained_modules(classifier)
 
 
 @pytest.mark.parametrize('scheme', ['pavi://model', 'open-mmlab://no/such/model'])

@@ -42,6 +42,14 @@ def test_damaged_files_are_named(tmp_path, suffix, kept):
             read(path)
 
 
+def test_files_with_much_behind_their_end_are_whole(tmp_path):
+    path = tmp_path / 'phone.jpg'
+    cv2.imwrite(str(path), PIXELS)
+    expected = load(path)
+    path.write_bytes(path.read_bytes() + bytes(10_000))
+    np.testing.assert_array_equal(load(path), expected)
+
+
 def test_files_that_are_missing_or_no_images_are_named(tmp_path):
     with pytest.raises(ImageReadError, match=r"none\.jpg' cannot be read"):
         load(tmp_path / 'none.jpg')

@@ -8,6 +8,7 @@ import sys
 
 import cv2
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
@@ -556,3 +557,20 @@ def test_the_command_prints_fixes_and_exits_with_1(coco, monkeypatch, capsys):
     assert code == 0
     assert lines[0].startswith('warning: the learning rate is for 8 images a step')
     assert lines[-1].startswith('No errors found: 4 of 4 training images decoded')
+
+
+def test_checkpoints_that_training_starts_from_are_compared(coco, tmp_path):
+    junk = tmp_path / 'junk.pth'
+    torch.save({'weight': torch.zeros(1)}, junk)
+    missing = str(tmp_path / 'missing.pth')
+    for options, named in (
+        ({'load_from': missing}, 'missing.pth'),
+        ({'load_from': str(junk)}, 'does not fit the backbone'),
+        (
+            {'model__neck__init_cfg': {'type': 'Pretrained', 'checkpoint': str(junk)}},
+            'model.neck.init_cfg does not fit',
+        ),
+    ):
+        blocks, text = the_finding(DIGITS, coco, **options)
+        assert blocks
+        assert named in text

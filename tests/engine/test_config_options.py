@@ -21,8 +21,16 @@ custom_hooks = [dict(type='Own', quiet=1, start=2 * steps)]
 @pytest.mark.parametrize(
     ('config', 'option', 'expected'),
     [
-        (DETECTOR, 'optimwrapper.lr', ["nor a run knows 'optimwrapper'", "'optim_wrapper' is"]),
-        (DETECTOR, 'max_epochs', ["nor a run knows 'max_epochs'"]),
+        (
+            DETECTOR,
+            'optimwrapper.lr',
+            ["knows 'optimwrapper'", 'did you mean optim_wrapper?'],
+        ),
+        (
+            DETECTOR,
+            'max_epochs',
+            ["knows 'max_epochs'", 'did you mean train_cfg.max_epochs?'],
+        ),
         (CLASSIFIER, 'max_epochs', ['train_cfg.max_epochs', 'param_scheduler.1.end']),
         (CLASSIFIER, 'num_classes', ['model.head.num_classes']),
         (CLASSIFIER, 'train_pipeline.1.scale', ['train_dataloader.dataset.pipeline.1.scale']),
