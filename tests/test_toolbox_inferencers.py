@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import cv2
+import mmengine.hub
 import numpy as np
 import pytest
 from mmengine.registry import init_default_scope
 
 from mmvmlp.backbones.base import registered_families
+from mmvmlp.engine.run_config import load_config
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 METHODS = {
@@ -104,3 +106,19 @@ def test_inferencers_take_files_and_arrays(tmp_path, monkeypatch, image, method,
     toolbox = METHODS[method]
     Path('own.py').write_text(f"_base_ = '{base}'\n{SMALL[toolbox]}")
     CLIENTS[toolbox]('own.py', ['image.png', image])
+
+
+@pytest.mark.parametrize(
+    ('name', 'kind'),
+    [
+        ('retinanet_hire_mlp_t.py', 'RetinaNet'),
+        ('sem_fpn_hire_mlp_t.py', 'EncoderDecoder'),
+        ('classify_resmlp_s12.py', 'ImageClassifier'),
+    ],
+)
+def test_the_hub_and_our_commands_take_configs_by_name(tmp_path, monkeypatch, name, kind):
+    monkeypatch.chdir(tmp_path)
+    assert type(mmengine.hub.get_model(f'mmvmlp::{name}')).__name__ == kind
+    assert load_config(f'mmvmlp::{name}').model.type == kind
+    with pytest.raises(FileNotFoundError, match="'mmvmlp::none.py': there is no such file in"):
+        load_config('mmvmlp::none.py')

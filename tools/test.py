@@ -8,10 +8,9 @@ from mmengine import fileio
 from mmvmlp.analysis.whole_file import check_file_can_be_written, write_whole_file
 from mmvmlp.engine.command_line import add_run_options
 from mmvmlp.engine.errors import one_clear_error
+from mmvmlp.engine.required_files import check_checkpoint_exists, check_data
 from mmvmlp.engine.run_config import (
     build_runner,
-    check_checkpoint_exists,
-    check_data,
     load_config,
     set_data_root,
     set_drawing,

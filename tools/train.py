@@ -6,10 +6,9 @@ from mmengine.config import Config
 
 from mmvmlp.engine.command_line import add_run_options
 from mmvmlp.engine.errors import one_clear_error
+from mmvmlp.engine.required_files import check_checkpoints, check_data
 from mmvmlp.engine.run_config import (
     build_runner,
-    check_checkpoints,
-    check_data,
     load_config,
     set_auto_scale_lr,
     set_backbone_checkpoint,

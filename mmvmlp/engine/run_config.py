@@ -1,4 +1,4 @@
-"""What the commands in ``tools/`` change in a config, and what they check before a run."""
+"""Changes that the commands in ``tools/`` make to a config, and the runner built from it."""
 
 import os
 import traceback
@@ -15,9 +15,9 @@ from mmengine.runner import Runner, find_latest_checkpoint
 
 from mmvmlp.analysis.whole_file import check_folder_can_be_written
 from mmvmlp.engine.config_options import check_options
+from mmvmlp.engine.required_files import SPLITS, check_checkpoint_exists
 from mmvmlp.toolboxes import SCOPE, path_of_config
 
-SPLITS = ('train', 'val', 'test')
 LAUNCHERS: dict[str, tuple[str, tuple[str, ...]]] = {
     'none': ('', ()),
     'pytorch': (
@@ -146,29 +146,6 @@ def set_backbone_checkpoint(config: Config, checkpoint: str | Path) -> None:
         'type': 'mmvmlp.OfficialPretrained',
         'checkpoint': str(checkpoint),
     }
-
-
-def check_checkpoint_exists(checkpoint: str | Path) -> None:
-    """Look for a checkpoint file; addresses are left to those who read them.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-    """
-    if '://' not in str(checkpoint) and not Path(checkpoint).is_file():
-        raise FileNotFoundError(f'checkpoint {str(checkpoint)!r}: there is no such file')
-
-
-def check_checkpoints(config: Config) -> None:
-    """Look for the checkpoints that a training starts from.
-
-    Raises:
-        FileNotFoundError: If a file is missing.
-    """
-    weights_of_backbone = (config.model.get('backbone') or {}).get('init_cfg') or {}
-    for settings, name in ((config, 'load_from'), (weights_of_backbone, 'checkpoint')):
-        checkpoint = settings.get(name) if isinstance(settings, (Config, dict)) else None
-        if checkpoint:
-            check_checkpoint_exists(checkpoint)
 
 
 def set_mixed_precision(config: Config, dtype: str) -> None:
@@ -379,81 +356,3 @@ def build_runner(config: Config) -> Runner:
             f'{", ".join(RUNNERS.module_dict)} are'
         )
     return RUNNERS.build(config)
-
-
-def check_data(config: Config, splits: tuple[str, ...] = SPLITS) -> None:
-    """Look for the files that the data sets and evaluators of a config will open first.
-
-    Args:
-        config: The config of the run.
-        splits: The parts of the run: ``'train'``, ``'val'``, ``'test'``.
-
-    Raises:
-        FileNotFoundError: With the folder, the layout that is expected and the option that
-            changes it, if an annotation file or an image folder is missing.
-    """
-    expected: dict[str, list[str]] = {}
-    for split in splits:
-        root = ''
-        for dataset in _datasets(config.get(f'{split}_dataloader') or {}):
-            root = dataset.get('data_root') or ''
-            expected.setdefault(root, []).extend(_first_paths(dataset))
-        evaluated = annotations_of_evaluators(config, split).values()
-        expected.setdefault(root, []).extend(path for path in evaluated if '://' not in path)
-    for root, repeated in expected.items():
-        paths = list(dict.fromkeys(repeated))
-        missing = [path for path in paths if not os.path.exists(path)]
-        if missing:
-            folder = f'data set folder {root!r}' if root else 'data set'
-            state = '' if not root or os.path.isdir(root) else ' does not exist;'
-            raise FileNotFoundError(
-                f'{folder}:{state} missing are\n'
-                + ''.join(f'  {path}\n' for path in missing)
-                + 'Expected are\n'
-                + ''.join(f'  {path}\n' for path in paths)
-                + 'Give the folder that holds them with --data-root DIR, or make a small data set '
-                'with tools/make_digits.py.'
-            )
-
-
-def annotations_of_evaluators(config: Config, split: str) -> dict[str, str]:
-    """Find the annotation files that a split is evaluated with.
-
-    Args:
-        config: The config of the run.
-        split: ``'val'`` or ``'test'``; others have no evaluator.
-
-    Returns:
-        For each evaluator that has a file of its own, the setting's name and the path.
-    """
-    name = f'{split}_evaluator'
-    evaluators: Any = config.get(name) or []
-    named: dict[str, Any] = {name: evaluators}
-    if isinstance(evaluators, (list, tuple)):
-        named = {f'{name}.{index}': evaluator for index, evaluator in enumerate(evaluators)}
-    return {
-        f'{setting}.ann_file': evaluator['ann_file']
-        for setting, evaluator in named.items()
-        if evaluator.get('ann_file')
-    }
-
-
-def _datasets(value: Any) -> Iterator[dict[str, Any]]:
-    """Find the data sets in a data loader's config, also inside wrappers such as RepeatDataset."""
-    if isinstance(value, dict):
-        if 'ann_file' in value or 'data_prefix' in value or 'data_root' in value:
-            yield value
-        for key in ('dataset', 'datasets'):
-            yield from _datasets(value.get(key))
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _datasets(item)
-
-
-def _first_paths(dataset: Mapping[str, Any]) -> list[str]:
-    root = dataset.get('data_root') or ''
-    prefix = dataset.get('data_prefix') or ''
-    folders = list(prefix.values()) if isinstance(prefix, dict) else [prefix]
-    relative = [dataset.get('ann_file') or '', *folders]
-    paths = [os.path.join(root, path) for path in relative if isinstance(path, str) and path]
-    return [path for path in paths or [root] if path and '://' not in path]

@@ -10,10 +10,9 @@ from mmengine.registry import MODELS, RUNNERS
 from mmengine.runner import Runner
 
 from mmvmlp.engine.errors import one_clear_error
+from mmvmlp.engine.required_files import check_checkpoints, check_data
 from mmvmlp.engine.run_config import (
     build_runner,
-    check_checkpoints,
-    check_data,
     load_config,
     set_auto_scale_lr,
     set_backbone_checkpoint,

@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from mmvmlp.backbones.base import VisionMLP
 from mmvmlp.engine.config_check.finding import Finding, shown
-from mmvmlp.engine.run_config import SPLITS, annotations_of_evaluators
+from mmvmlp.engine.required_files import SPLITS, annotations_of_evaluators
 
 PARTS = {
     'train': ('train_dataloader', 'train_cfg', 'optim_wrapper'),

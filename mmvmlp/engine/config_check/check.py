@@ -25,7 +25,7 @@ from mmvmlp.engine.config_check.run import (
     schedule,
 )
 from mmvmlp.engine.config_check.step import load_batch, train_step
-from mmvmlp.engine.run_config import SPLITS, check_data
+from mmvmlp.engine.required_files import SPLITS, check_data
 
 SPLIT_NAMES = {'train': 'training', 'val': 'validation', 'test': 'test'}
 

@@ -16,7 +16,7 @@ from mmvmlp.engine.config_check.agreement import PARTS
 from mmvmlp.engine.config_check.annotations import AnnotationFile, remembered_files
 from mmvmlp.engine.config_check.finding import Finding, error_as_finding
 from mmvmlp.engine.config_check.registered import registered
-from mmvmlp.engine.run_config import check_checkpoints
+from mmvmlp.engine.required_files import check_checkpoints
 
 LONGEST_WARM_UP = 0.5
 """A warm-up of a larger part of the training is worth a look."""
