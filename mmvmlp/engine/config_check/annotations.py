@@ -139,14 +139,14 @@ def _instances(name: str, dataset: Any) -> Iterator[Finding]:
         instances = record['instances']
         empty += not instances
         crowds += bool(instances) and all(item.get('ignore_flag') for item in instances)
-        if masks and any(_is_no_polygon(item.get('mask')) for item in instances):
+        if masks and any(_has_no_polygon(item.get('mask')) for item in instances):
             polygons.append(record.get('img_path'))
     if polygons:
         yield Finding(
             True,
-            f'{name}: segmentations of {len(polygons)} of {looked} images have polygons of fewer '
-            f'than 3 points or an odd number of coordinates, which mmdet silently leaves out: '
-            f'{shown(polygons)}',
+            f'{name}: in {len(polygons)} of {looked} images there are objects with nothing but '
+            'polygons of fewer than 3 points or an odd number of coordinates, which mmdet silently '
+            f'leaves out: {shown(polygons)}',
             'polygons as [x1, y1, x2, y2, x3, y3, ...] in the annotation file',
         )
     if looked and empty == looked:
@@ -170,7 +170,7 @@ def _instances(name: str, dataset: Any) -> Iterator[Finding]:
         )
 
 
-def _is_no_polygon(segmentation: Any) -> bool:
-    return isinstance(segmentation, list) and any(
-        len(polygon) < 6 or len(polygon) % 2 for polygon in segmentation
+def _has_no_polygon(segmentation: Any) -> bool:
+    return isinstance(segmentation, list) and not any(
+        len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in segmentation
     )
