@@ -20,7 +20,10 @@ def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
 def _no_visualizer_of_another_test() -> None:
     """Let commands that run within this process find their own visualizer only."""
     if visualization := sys.modules.get('mmengine.visualization'):
-        visualization.Visualizer._instance_dict.clear()
+        kinds = [visualization.Visualizer]
+        for kind in kinds:
+            kind._instance_dict.clear()
+            kinds += kind.__subclasses__()
 
 
 @pytest.fixture(scope='session')
