@@ -56,7 +56,7 @@ _MODULES = {
 
 # Not a dependency of the check and of the data, which run before the rest is installed.
 if find_spec('wrapt') is not None:
-    import_module('mmvmlp.toolboxes').extend_toolboxes()
+    import_module('mmvmlp.openmmlab').extend_toolboxes()
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ from mmengine.registry import MODELS
 
 import mmvmlp
 from mmvmlp.backbones.base import registered_families
-from mmvmlp.engine.run_config import load_config
+from mmvmlp.config.loading import load_config
 
 CLASSIFIERS = sorted(
     path.stem.removeprefix('classify_')

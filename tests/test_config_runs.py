@@ -9,8 +9,8 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
+from mmvmlp.config.loading import load_config, set_data_root
 from mmvmlp.datasets.digit_scenes import make_digit_scenes
-from mmvmlp.engine.run_config import load_config, set_data_root
 
 CONFIGS = sorted(Path(__file__).parents[1].joinpath('configs').glob('*.py'))
 # The sides of images are divided by this: full networks at a size that a test can afford.

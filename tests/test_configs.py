@@ -12,7 +12,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmvmlp.backbones.base import registered_families
-from mmvmlp.engine.run_config import load_config
+from mmvmlp.config.loading import load_config
 from mmvmlp.ops import Affine, LayerNorm2d, LayerScale
 
 CONFIGS = sorted(Path(__file__).parents[1].joinpath('configs').glob('*.py'))

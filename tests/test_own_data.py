@@ -7,9 +7,9 @@ import cv2
 import pytest
 from pasted import ROOT, run_pasted
 
+from mmvmlp.config.check import ConfigCheck
+from mmvmlp.config.loading import load_config
 from mmvmlp.datasets.digit_scenes import make_digit_scenes
-from mmvmlp.engine.config_check import ConfigCheck
-from mmvmlp.engine.run_config import load_config
 
 PAGE = (ROOT / 'docs/own_data.md').read_text()
 SECTIONS = dict(

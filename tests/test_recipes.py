@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from mmvmlp.engine.run_config import load_config
+from mmvmlp.config.loading import load_config
 
 
 class Recipe(NamedTuple):

@@ -9,7 +9,7 @@ import pytest
 from mmengine.registry import init_default_scope
 
 from mmvmlp.backbones.base import registered_families
-from mmvmlp.engine.run_config import load_config
+from mmvmlp.config.loading import load_config
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 METHODS = {

@@ -1,45 +1,8 @@
-"""Find what would go wrong in a training run: config against data against model, in a minute."""
+"""Find what would go wrong in a training run."""
 
-import argparse
+import sys
 
-from mmengine.logging import MMLogger
-
-from mmvmlp.engine.command_line import add_config_options
-from mmvmlp.engine.config_check import ConfigCheck
-from mmvmlp.engine.errors import one_clear_error
-from mmvmlp.engine.run_config import load_config, set_data_root
-
-
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
-    parser.add_argument(
-        '--data-root', metavar='DIR', help="folder of the data, instead of the config's data_root"
-    )
-    add_config_options(parser)
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Check, and exit with 1 where training would fail."""
-    arguments = parse_arguments()
-    # The toolboxes tell of every parameter they initialise, hundreds of lines.
-    MMLogger.get_instance('mmengine', log_level='WARNING')
-    with one_clear_error():
-        config = load_config(arguments.config, arguments.cfg_options)
-        if arguments.data_root:
-            set_data_root(config, arguments.data_root)
-        check = ConfigCheck(config)
-        found = blocked = False
-        for finding in check.findings():
-            found, blocked = True, blocked or finding.blocks
-            print(f'{"error" if finding.blocks else "warning"}: {finding.problem}', flush=True)
-            print(f'  fix: {finding.fix}', flush=True)
-    if not blocked:
-        print(f'No {"errors" if found else "problems"} found: {", ".join(check.examined)}.')
-    raise SystemExit(blocked)
-
+from mmvmlp.cli.check_config import main
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

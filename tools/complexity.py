@@ -1,67 +1,8 @@
-"""Print the parameters and MACs of a config's model, part by part; no data is needed.
+"""Print the parameters and MACs of a config's model, part by part."""
 
-Parameters are the numbers that training sets. MACs are the multiply-accumulate operations of one
-image's prediction, which papers print as FLOPs (a GPU's data sheet counts each twice).
-"""
+import sys
 
-import argparse
-
-from mmvmlp.analysis.complexity import PartComplexity, count_complexity, papers_shape
-from mmvmlp.engine.command_line import add_config_options
-from mmvmlp.engine.errors import one_clear_error
-from mmvmlp.engine.run_config import load_config
-
-
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('config', help='config file')
-    parser.add_argument(
-        '--shape',
-        type=int,
-        nargs=2,
-        metavar=('HEIGHT', 'WIDTH'),
-        help='of the image in pixels (default: as papers count, 224 224 for classifiers, 800 1280 '
-        'for detectors, 512 2048 for segmentors)',
-    )
-    parser.add_argument(
-        '--proposals',
-        type=int,
-        default=1000,
-        metavar='N',
-        help='regions that a RoI head classifies (default: 1000)',
-    )
-    parser.add_argument(
-        '--masks',
-        type=int,
-        default=100,
-        metavar='N',
-        help='regions that a RoI head segments (default: 100)',
-    )
-    add_config_options(parser)
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Count, and print a table."""
-    arguments = parse_arguments()
-    with one_clear_error():
-        config = load_config(arguments.config, arguments.cfg_options)
-        height, width = arguments.shape or papers_shape(config)
-        parts = count_complexity(
-            config, height, width, num_proposals=arguments.proposals, num_masks=arguments.masks
-        )
-        total = PartComplexity(
-            'total', sum(part.parameters for part in parts), sum(part.macs for part in parts)
-        )
-        print(f'{arguments.config}, one image of {height}x{width} pixels\n')
-        print(f'{"part":<20}{"parameters":>14}{"MACs":>14}')
-        for part in (*parts, total):
-            parameters, macs = f'{part.parameters / 1e6:.3f} M', f'{part.macs / 1e9:.3f} G'
-            print(f'{part.name:<20}{parameters:>14}{macs:>14}')
-
+from mmvmlp.cli.complexity import main
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

@@ -1,74 +1,8 @@
-"""Predict on images with a trained model: a picture for each, and a JSON file for all."""
+"""Predict on images with a trained model."""
 
-import argparse
-from pathlib import Path
+import sys
 
-import torch
-
-from mmvmlp.analysis.prediction import find_images, make_predictor, predict_files
-from mmvmlp.analysis.whole_file import check_folder_can_be_written
-from mmvmlp.engine.command_line import add_config_options
-from mmvmlp.engine.errors import one_clear_error
-from mmvmlp.engine.run_config import load_config
-
-
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog='A detector gives boxes, masks and scores; a segmentor a map of classes and an '
-        'index PNG; a classifier the five best classes.',
-    )
-    parser.add_argument(
-        'images', nargs='+', metavar='IMAGE', help='image files, folders of images, or "patterns"'
-    )
-    parser.add_argument('--config', required=True, help='config file of the model')
-    parser.add_argument(
-        '--checkpoint', required=True, metavar='FILE', help='checkpoint of a whole trained model'
-    )
-    parser.add_argument(
-        '--out-dir', required=True, type=Path, metavar='DIR', help='folder for what is written'
-    )
-    parser.add_argument(
-        '--score-threshold',
-        type=float,
-        default=0.3,
-        metavar='SCORE',
-        help='leave out detections with a lower score, from 0 to 1 (default: 0.3)',
-    )
-    parser.add_argument(
-        '--device',
-        default='cuda' if torch.cuda.is_available() else 'cpu',
-        help='cpu, cuda, or cuda:N (default: cuda if a GPU is seen)',
-    )
-    add_config_options(parser)
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Predict."""
-    arguments = parse_arguments()
-    with one_clear_error():
-        check_folder_can_be_written(arguments.out_dir, '--out-dir')
-        images = find_images(arguments.images)
-        predictor = make_predictor(
-            load_config(arguments.config, arguments.cfg_options),
-            arguments.checkpoint,
-            arguments.device,
-            arguments.score_threshold,
-        )
-        json_file = predict_files(
-            predictor,
-            images,
-            arguments.out_dir,
-            {
-                'config': arguments.config,
-                'checkpoint': arguments.checkpoint,
-                'score_threshold': arguments.score_threshold,
-            },
-        )
-    print(f'{len(images)} pictures and {json_file.name} are in {arguments.out_dir}')
-
+from mmvmlp.cli.predict import main
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

@@ -1,71 +1,8 @@
 """Evaluate a checkpoint on the test data of its config."""
 
-import argparse
-from pathlib import Path
+import sys
 
-from mmengine import fileio
-
-from mmvmlp.analysis.whole_file import check_file_can_be_written, write_whole_file
-from mmvmlp.engine.command_line import add_run_options
-from mmvmlp.engine.errors import one_clear_error
-from mmvmlp.engine.required_files import check_checkpoint_exists, check_data
-from mmvmlp.engine.run_config import (
-    build_runner,
-    load_config,
-    set_data_root,
-    set_drawing,
-    set_launcher,
-    set_log,
-    set_strict_checkpoints,
-    set_test_time_augmentation,
-    set_work_dir,
-)
-
-
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_run_options(parser)
-    parser.add_argument('checkpoint', help='checkpoint of a whole trained model')
-    parser.add_argument('--out', metavar='FILE', type=Path, help='write the metrics as JSON')
-    parser.add_argument(
-        '--tta', action='store_true', help="test-time augmentation, by the config's tta_pipeline"
-    )
-    parser.add_argument(
-        '--show-dir', metavar='NAME', help='draw predictions into this folder of the work folder'
-    )
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Evaluate."""
-    arguments = parse_arguments()
-    with one_clear_error():
-        config = load_config(arguments.config, arguments.cfg_options)
-        set_work_dir(config, arguments.work_dir)
-        set_log(config)
-        if arguments.out:
-            check_file_can_be_written(arguments.out, '--out')
-        check_checkpoint_exists(arguments.checkpoint)
-        if arguments.data_root is not None:
-            set_data_root(config, arguments.data_root)
-        if arguments.show_dir is not None:
-            set_drawing(config, arguments.show_dir)
-        if arguments.tta:
-            set_test_time_augmentation(config)
-        config.load_from = arguments.checkpoint
-        config.resume = False
-        set_strict_checkpoints(config)
-        check_data(config, ('test',))
-        set_launcher(config, arguments.launcher)
-        runner = build_runner(config)
-        metrics = runner.test()
-        if arguments.out and runner.rank == 0:
-            # Unlike json, it knows the numbers of NumPy that mmsegmentation's metrics are.
-            text = fileio.dump(metrics, file_format='json', indent=2) + '\n'
-            arguments.out.parent.mkdir(parents=True, exist_ok=True)
-            write_whole_file(arguments.out, text.encode())
-
+from mmvmlp.cli.test import main
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

@@ -1,86 +1,8 @@
 """Train any config of mmdet, mmsegmentation or mmpretrain."""
 
-import argparse
+import sys
 
-from mmengine.config import Config
-
-from mmvmlp.engine.command_line import add_run_options
-from mmvmlp.engine.errors import one_clear_error
-from mmvmlp.engine.required_files import check_checkpoints, check_data
-from mmvmlp.engine.run_config import (
-    build_runner,
-    load_config,
-    set_auto_scale_lr,
-    set_backbone_checkpoint,
-    set_data_root,
-    set_launcher,
-    set_log,
-    set_mixed_precision,
-    set_resume,
-    set_strict_checkpoints,
-    set_work_dir,
-)
-
-
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_run_options(parser)
-    parser.add_argument(
-        '--backbone-checkpoint',
-        metavar='FILE',
-        help='published or own weights that the backbone starts from; they must fit it',
-    )
-    parser.add_argument(
-        '--resume',
-        nargs='?',
-        const='auto',
-        metavar='FILE',
-        help='go on from a checkpoint; without FILE from the latest in the work folder',
-    )
-    parser.add_argument(
-        '--amp',
-        nargs='?',
-        const='float16',
-        choices=('float16', 'bfloat16'),
-        help='mixed precision: float16 (needs a GPU) or bfloat16 (in backbone and neck)',
-    )
-    parser.add_argument(
-        '--auto-scale-lr',
-        action='store_true',
-        help="scale the learning rate from the config's auto_scale_lr.base_batch_size",
-    )
-    return parser.parse_args()
-
-
-def configure(arguments: argparse.Namespace) -> Config:
-    """Make the config of the run, and look at what it needs before anything is built."""
-    config = load_config(arguments.config, arguments.cfg_options)
-    set_work_dir(config, arguments.work_dir)
-    set_log(config)
-    if arguments.data_root is not None:
-        set_data_root(config, arguments.data_root)
-    if arguments.backbone_checkpoint:
-        set_backbone_checkpoint(config, arguments.backbone_checkpoint)
-    if arguments.amp:
-        set_mixed_precision(config, arguments.amp)
-    if arguments.auto_scale_lr:
-        set_auto_scale_lr(config)
-    if arguments.resume:
-        set_resume(config, arguments.resume)
-    set_strict_checkpoints(config)
-    check_checkpoints(config)
-    check_data(config, ('train', 'val'))
-    set_launcher(config, arguments.launcher)
-    return config
-
-
-def main() -> None:
-    """Train."""
-    arguments = parse_arguments()
-    with one_clear_error():
-        build_runner(configure(arguments)).train()
-
+from mmvmlp.cli.train import main
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

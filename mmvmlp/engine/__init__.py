@@ -1,4 +1,4 @@
-"""Training and testing: what the toolboxes' runner is given beyond a config."""
+"""Parts of a training run that configs name: hooks and optimizer constructors."""
 
 from mmvmlp.engine.autocast_hook import AutocastHook
 from mmvmlp.engine.checkpoint_hook import StrictCheckpointHook

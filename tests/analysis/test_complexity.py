@@ -11,7 +11,7 @@ from mmengine.config import Config
 from torch import nn
 
 from mmvmlp.analysis.complexity import SHAPES, count_complexity
-from mmvmlp.engine.run_config import load_config
+from mmvmlp.config.loading import load_config
 
 
 def counted(name, *shape):

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmvmlp.backbones.base import registered_families
-from mmvmlp.engine.run_config import load_config
+from mmvmlp.config.loading import load_config
 from mmvmlp.ops import Affine, LayerNorm2d, LayerScale
 
 LR, RATE, WEIGHT_DECAY = 0.1, 0.5, 0.05

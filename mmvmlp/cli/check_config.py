@@ -1,0 +1,41 @@
+"""Find what would go wrong in a training run: config against data against model, in a minute."""
+
+import argparse
+
+from mmengine.logging import MMLogger
+
+from mmvmlp.cli.arguments import add_config_options
+from mmvmlp.cli.errors import one_clear_error
+from mmvmlp.config.check import ConfigCheck
+from mmvmlp.config.loading import load_config, set_data_root
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--data-root', metavar='DIR', help="folder of the data, instead of the config's data_root"
+    )
+    add_config_options(parser)
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Check, and exit with 1 where training would fail."""
+    arguments = parse_arguments()
+    # The toolboxes tell of every parameter they initialise, hundreds of lines.
+    MMLogger.get_instance('mmengine', log_level='WARNING')
+    with one_clear_error():
+        config = load_config(arguments.config, arguments.cfg_options)
+        if arguments.data_root:
+            set_data_root(config, arguments.data_root)
+        check = ConfigCheck(config)
+        found = blocked = False
+        for finding in check.findings():
+            found, blocked = True, blocked or finding.blocks
+            print(f'{"error" if finding.blocks else "warning"}: {finding.problem}', flush=True)
+            print(f'  fix: {finding.fix}', flush=True)
+    if not blocked:
+        print(f'No {"errors" if found else "problems"} found: {", ".join(check.examined)}.')
+    return int(blocked)

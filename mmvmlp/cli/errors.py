@@ -1,0 +1,58 @@
+"""Errors as the commands show them."""
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mmvmlp.checkpoints import CheckpointError
+from mmvmlp.datasets.loading import ImageReadError
+
+RAISED_ON_PURPOSE = (ValueError, TypeError, OSError, ImportError, AssertionError)
+
+
+@contextmanager
+def one_clear_error(*packages: str) -> Iterator[None]:
+    """Show an error that this package raised on purpose as one message, and exit with 1.
+
+    One of several processes hands it to torchrun, which shows the first of theirs. What anything
+    else raises keeps its traceback.
+
+    Args:
+        packages: Others that raise errors on purpose.
+    """
+    try:
+        yield
+    except RAISED_ON_PURPOSE as error:
+        message = _message(error, ('mmvmlp', *packages))
+        if message is None:
+            raise
+        sys.stdout.flush()
+        if torchrun := os.environ.get('TORCHELASTIC_ERROR_FILE'):
+            handed_over = {'message': f'error: {message}', 'timestamp': int(time.time())}
+            Path(torchrun).write_text(json.dumps(handed_over))
+        else:
+            print(f'error: {message}', file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def _message(error: BaseException, packages: tuple[str, ...]) -> str | None:
+    # What mmcv says of a file that is no image, after the traceback of a data loader's worker.
+    if undecoded := re.findall(
+        r'^(?:AssertionError: )?failed to load image: (.+)', str(error), re.M
+    ):
+        return f'image {undecoded[-1]!r} is not an image, or is damaged'
+    if isinstance(error, (ImageReadError, CheckpointError)):
+        # A data loader's worker hands over its whole traceback as the message.
+        return str(error).rpartition(f'{type(error).__name__}: ')[2].strip()
+    innermost = error.__traceback__
+    while innermost is not None and innermost.tb_next is not None:
+        innermost = innermost.tb_next
+    if innermost is None:
+        return None
+    module = innermost.tb_frame.f_globals.get('__name__', '')
+    return str(error) if module.partition('.')[0] in packages else None

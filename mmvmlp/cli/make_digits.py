@@ -1,0 +1,84 @@
+"""Make the digit scenes: handwritten digits on photographs, in the layout of your own data."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmvmlp.datasets.digit_scenes import make_digit_scenes
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog='Example: python tools/make_digits.py data/digits --layout coco',
+    )
+    parser.add_argument('out_dir', type=Path, metavar='OUT', help='folder to make')
+    parser.add_argument(
+        '--layout',
+        choices=('coco', 'ade', 'imagenet'),
+        default='coco',
+        help='coco: instance JSON as COCO 2017; ade: pictures and index PNGs as ADE20K; imagenet: '
+        'a folder a class, one digit a picture (default: coco)',
+    )
+    parser.add_argument(
+        '--train', type=int, default=1300, metavar='N', help='training pictures (default: 1300)'
+    )
+    parser.add_argument(
+        '--val', type=int, default=100, metavar='N', help='validation pictures (default: 100)'
+    )
+    parser.add_argument(
+        '--size',
+        type=int,
+        nargs='+',
+        metavar='PIXELS',
+        help='side, or height and width, in pixels (default: 160; 64 for imagenet)',
+    )
+    parser.add_argument('--seed', type=int, default=0, help='same seed, same files (default: 0)')
+    parser.add_argument(
+        '--categories',
+        choices=('digits', 'coco80'),
+        default='digits',
+        help="names in a coco layout: 0 to 9, or COCO's 80, of which ten stand for the digits, "
+        'so that a config made for COCO runs unchanged (default: digits)',
+    )
+    parser.add_argument(
+        '--digits-per-scene',
+        type=int,
+        nargs=2,
+        metavar=('MIN', 'MAX'),
+        help='least and greatest number of digits in a scene (default: 3 6; 3 5 for imagenet, '
+        'where all but one are fragments)',
+    )
+    parser.add_argument(
+        '--digit-height',
+        type=float,
+        nargs=2,
+        metavar=('MIN', 'MAX'),
+        help='least and greatest height of a digit as fractions of the shorter side (default: '
+        '0.25 0.45; 0.5 0.8 for imagenet)',
+    )
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='replace digit scenes that were made there before',
+    )
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    """Make the scenes; returns the exit status."""
+    arguments = parse_arguments()
+    options = vars(arguments)
+    for pair in ('size', 'digits_per_scene', 'digit_height'):
+        if options[pair] is not None:
+            options[pair] = tuple(options[pair])
+    try:
+        make_digit_scenes(**options)
+    except (ValueError, OSError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    return 0

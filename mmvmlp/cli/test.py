@@ -1,0 +1,67 @@
+"""Evaluate a checkpoint on the test data of its config."""
+
+import argparse
+from pathlib import Path
+
+from mmengine import fileio
+
+from mmvmlp.cli.arguments import add_run_options
+from mmvmlp.cli.errors import one_clear_error
+from mmvmlp.config.launcher import set_launcher
+from mmvmlp.config.loading import load_config, set_data_root
+from mmvmlp.config.required_files import check_checkpoint_exists, check_data
+from mmvmlp.config.settings import (
+    build_runner,
+    set_drawing,
+    set_log,
+    set_strict_checkpoints,
+    set_test_time_augmentation,
+    set_work_dir,
+)
+from mmvmlp.output_files import check_file_can_be_written, write_atomically
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_run_options(parser)
+    parser.add_argument('checkpoint', help='checkpoint of a whole trained model')
+    parser.add_argument('--out', metavar='FILE', type=Path, help='write the metrics as JSON')
+    parser.add_argument(
+        '--tta', action='store_true', help="test-time augmentation, by the config's tta_pipeline"
+    )
+    parser.add_argument(
+        '--show-dir', metavar='NAME', help='draw predictions into this folder of the work folder'
+    )
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Evaluate."""
+    arguments = parse_arguments()
+    with one_clear_error():
+        config = load_config(arguments.config, arguments.cfg_options)
+        set_work_dir(config, arguments.work_dir)
+        set_log(config)
+        if arguments.out:
+            check_file_can_be_written(arguments.out, '--out')
+        check_checkpoint_exists(arguments.checkpoint)
+        if arguments.data_root is not None:
+            set_data_root(config, arguments.data_root)
+        if arguments.show_dir is not None:
+            set_drawing(config, arguments.show_dir)
+        if arguments.tta:
+            set_test_time_augmentation(config)
+        config.load_from = arguments.checkpoint
+        config.resume = False
+        set_strict_checkpoints(config)
+        check_data(config, ('test',))
+        set_launcher(config, arguments.launcher)
+        runner = build_runner(config)
+        metrics = runner.test()
+        if arguments.out and runner.rank == 0:
+            # Unlike json, it knows the numbers of NumPy that mmsegmentation's metrics are.
+            text = fileio.dump(metrics, file_format='json', indent=2) + '\n'
+            arguments.out.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(arguments.out, text.encode())
+    return 0

@@ -1,0 +1,1 @@
+"""Reading, changing and checking the config of a run."""

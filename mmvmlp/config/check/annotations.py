@@ -1,0 +1,176 @@
+"""Annotations of objects: categories, image ids, polygons, and whether there are any."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from mmengine.registry import DATASETS
+
+from mmvmlp.config.check.data_sets import FILES_LOOKED_FOR, base_settings, records
+from mmvmlp.config.check.finding import Finding, shown
+from mmvmlp.config.check.registered import registered
+
+
+@dataclass(frozen=True)
+class AnnotationFile:
+    """What is looked at in a file of COCO's format.
+
+    Attributes:
+        categories: Name by id, in the order of the file.
+        repeated_images: Ids that several images have.
+    """
+
+    categories: Mapping[int, str]
+    repeated_images: tuple[int, ...]
+
+
+@contextmanager
+def remembered_files(settings: Mapping[str, Any]) -> Iterator[dict[str, AnnotationFile]]:
+    """Remember what the data sets built inside read from annotation files of COCO's format.
+
+    They drop it when they are initialised, and reading COCO's file again takes half a minute.
+
+    Args:
+        settings: Those of the data set that is built.
+
+    Yields:
+        What each file holds, by ``ann_file``.
+    """
+    classes = [registered(DATASETS, base.get('type')) for base in base_settings(settings)]
+    owners = {
+        next(base for base in kind.__mro__ if 'COCOAPI' in vars(base))
+        for kind in classes
+        if hasattr(kind, 'COCOAPI')
+    }
+    files: dict[str, AnnotationFile] = {}
+
+    def remembering(read: Callable[[str], Any]) -> Callable[[Any, str], Any]:
+        def read_and_remember(dataset: Any, path: str) -> Any:
+            coco = read(path)
+            files[dataset.ann_file] = _content(coco.dataset)
+            return coco
+
+        return read_and_remember
+
+    originals = {owner: owner.COCOAPI for owner in owners}
+    try:
+        for owner, original in originals.items():
+            owner.COCOAPI = remembering(original)
+        yield files
+    finally:
+        for owner, original in originals.items():
+            owner.COCOAPI = original
+
+
+def _content(file: Mapping[str, Any]) -> AnnotationFile:
+    ids = Counter(image['id'] for image in file['images'])
+    return AnnotationFile(
+        {category['id']: category['name'] for category in file.get('categories', [])},
+        tuple(image for image, count in ids.items() if count > 1),
+    )
+
+
+def annotations(name: str, dataset: Any, files: Mapping[str, AnnotationFile]) -> Iterator[Finding]:
+    """Look for annotations that are not there, or mean nothing.
+
+    Args:
+        name: The data set's name in messages.
+        dataset: A data set that reads files.
+        files: As :func:`remembered_files` gives them.
+    """
+    file = files.get(getattr(dataset, 'ann_file', ''))
+    if file is not None:
+        yield from _categories(name, dataset, file)
+        if file.repeated_images:
+            yield Finding(
+                True,
+                f'{name}: several images have the same id in {dataset.ann_file!r}: '
+                f'{shown(file.repeated_images)}; only the last of them is used, with the '
+                'annotations of all',
+                'an id of its own for each image',
+            )
+    yield from _instances(name, dataset)
+
+
+def _categories(name: str, dataset: Any, file: AnnotationFile) -> Iterator[Finding]:
+    """Compare the classes with the categories, by whose order mmdet numbers labels."""
+    there = tuple(file.categories.values())
+    wanted = tuple(dataset.metainfo['classes'])
+    numbered = {
+        label: file.categories[category]
+        for category, label in getattr(dataset, 'cat2label', {}).items()
+    }
+    if missing := [category for category in wanted if category not in there]:
+        yield Finding(
+            True,
+            f'{name}: the annotation file has no category {shown(missing)}; it has '
+            f'{shown(there)}. mmdet silently leaves such classes out',
+            f'metainfo=dict(classes={there!r})',
+        )
+        return
+    right = tuple(numbered[label] for label in sorted(numbered))
+    if numbered and right != wanted:
+        yield Finding(
+            True,
+            f'{name}: classes are in another order than the categories of the annotation file, '
+            f'by which mmdet numbers labels: {shown(wanted)} instead of {shown(right)}. Every '
+            'prediction would have a wrong name',
+            f'metainfo=dict(classes={right!r})',
+        )
+    if unused := [category for category in there if category not in wanted]:
+        yield Finding(
+            False,
+            f'{name}: annotations of {shown(unused)} are not among its classes, and not used',
+            'nothing, if that is meant',
+        )
+
+
+def _instances(name: str, dataset: Any) -> Iterator[Finding]:
+    transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', None) or []
+    masks = any(getattr(transform, 'with_mask', False) for transform in transforms)
+    looked = empty = crowds = 0
+    polygons = []
+    for record in records(dataset, FILES_LOOKED_FOR):
+        if 'instances' not in record:
+            return
+        looked += 1
+        instances = record['instances']
+        empty += not instances
+        crowds += bool(instances) and all(item.get('ignore_flag') for item in instances)
+        if masks and any(_has_no_polygon(item.get('mask')) for item in instances):
+            polygons.append(record.get('img_path'))
+    if polygons:
+        yield Finding(
+            True,
+            f'{name}: in {len(polygons)} of {looked} images there are objects with nothing but '
+            'polygons of fewer than 3 points or an odd number of coordinates, which mmdet silently '
+            f'leaves out: {shown(polygons)}',
+            'polygons as [x1, y1, x2, y2, x3, y3, ...] in the annotation file',
+        )
+    if looked and empty == looked:
+        yield Finding(
+            True,
+            f'{name}: none of its {looked} images has an annotation of its classes',
+            'look at metainfo=dict(classes=...) and at the annotation file',
+        )
+    elif looked and empty + crowds == looked:
+        yield Finding(
+            True,
+            f'{name}: all annotations of its {looked} images have iscrowd=1, and are neither '
+            'learned nor counted',
+            'iscrowd=0 in the annotation file, for single objects',
+        )
+    elif empty:
+        yield Finding(
+            False,
+            f'{name}: {empty} of {looked} images have no annotation',
+            'nothing, if they are meant to be empty; filter_cfg=dict(filter_empty_gt=True) else',
+        )
+
+
+def _has_no_polygon(segmentation: Any) -> bool:
+    return isinstance(segmentation, list) and not any(
+        len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in segmentation
+    )

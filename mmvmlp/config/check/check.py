@@ -1,0 +1,155 @@
+"""All checks of a config, in the order in which one needs the other."""
+
+from collections.abc import Iterator, Sequence
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from torch.utils.data import DataLoader
+
+from mmvmlp.config.check import agreement
+from mmvmlp.config.check.annotations import AnnotationFile, annotations
+from mmvmlp.config.check.data_sets import FILES_LOOKED_FOR, base_datasets
+from mmvmlp.config.check.finding import Finding, error_as_finding
+from mmvmlp.config.check.folders import folders
+from mmvmlp.config.check.images import Images
+from mmvmlp.config.check.masks import mask_values
+from mmvmlp.config.check.run import (
+    build_loader,
+    build_model,
+    build_runner,
+    checkpoints,
+    hooks,
+    loops,
+    schedule,
+)
+from mmvmlp.config.check.step import load_batch, train_step
+from mmvmlp.config.required_files import SPLITS, check_data
+
+SPLIT_NAMES = {'train': 'training', 'val': 'validation', 'test': 'test'}
+
+
+class ConfigCheck:
+    """Builds everything in a config, reads data of each split, and trains a step on the CPU.
+
+    Of a large data set an evenly spread sample is looked at. Nothing is written but into a
+    temporary folder.
+
+    Args:
+        config: Of a run of mmdet, mmsegmentation or mmpretrain; it is not changed.
+
+    Attributes:
+        examined: What was looked at so far, in words.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = Config(config.to_dict(), filename=config.filename)
+        self.examined: list[str] = []
+
+    def findings(self) -> Iterator[Finding]:
+        """Give what would go wrong, as it is found; nothing if the run would begin well."""
+        try:
+            with TemporaryDirectory() as work_dir:
+                yield from self._findings(work_dir)
+        except ModuleNotFoundError as error:
+            package = (error.name or '').partition('.')[0]
+            yield Finding(
+                True,
+                f'the package {package!r} is not installed, and a part of the config needs it',
+                f'pip install {package}',
+            )
+
+    def _findings(self, work_dir: str) -> Iterator[Finding]:
+        config = self.config
+        init_default_scope(config.get('default_scope') or 'mmengine')
+        mistyped = list(agreement.mistyped_settings(config))
+        yield from mistyped
+        if mistyped:
+            return
+        yield from agreement.missing_settings(config)
+        yield from agreement.learning_rate(config)
+        splits = [split for split in SPLITS if config.get(f'{split}_dataloader')]
+        same = 'val' in splits and config.get('test_dataloader') == config.val_dataloader
+        if same:
+            splits.remove('test')
+        absent = list(self._absent_data(splits))
+        yield from absent
+        if absent:
+            return
+        unfit: list[Finding] = []
+        model = build_model(config, unfit)
+        if model is not None:
+            with error_as_finding(unfit, 'necks and heads do not fit', 'look at model'):
+                unfit += agreement.necks(config, model)
+            unfit += checkpoints(config, model)
+        yield from unfit
+        loaders: dict[str, DataLoader[Any]] = {}
+        batches: dict[str, Any] = {}
+        classes: dict[str, Sequence[str]] = {}
+        for split in splits:
+            found: list[Finding] = []
+            loader, files = build_loader(split, config[f'{split}_dataloader'], found)
+            if loader is not None:
+                loaders[split] = loader
+                found += self._data(split, loader.dataset, files, classes)
+                if not any(finding.blocks for finding in (*unfit, *found)):
+                    batches[split] = load_batch(split, loader, found)
+            yield from found
+        if model is None:
+            return
+        if same and 'val' in loaders and config.get('test_evaluator') != config.val_evaluator:
+            loaders['test'] = loaders['val']
+        whole = {
+            split: loader
+            for split, loader in loaders.items()
+            if all(config.get(name) is not None for name in agreement.PARTS[split])
+        }
+        found = []
+        runner = build_runner(config, model, whole, work_dir, found)
+        yield from found
+        if runner is None:
+            return
+        yield from hooks(config, runner)
+        yield from loops(config, runner, tuple(split for split in whole if split != 'train'))
+        if 'train' in whole:
+            found = list(schedule(config, runner))
+            yield from found
+            batch = batches.get('train')
+            if batch is not None and not any(finding.blocks for finding in found):
+                yield from train_step(config, runner, batch)
+                self.examined.append('one training step done')
+
+    def _absent_data(self, splits: Sequence[str]) -> Iterator[Finding]:
+        found = list(folders(self.config, splits))
+        yield from found
+        if not found:
+            try:
+                check_data(self.config, tuple(splits))
+            except FileNotFoundError as error:
+                problem = str(error).partition('\nExpected')[0]
+                yield Finding(True, problem, 'name the folder: --data-root')
+
+    def _data(
+        self,
+        split: str,
+        dataset: Any,
+        files: dict[str, AnnotationFile],
+        classes: dict[str, Sequence[str]],
+    ) -> Iterator[Finding]:
+        classes[split] = tuple((getattr(dataset, 'metainfo', None) or {}).get('classes') or ())
+        yield from agreement.same_classes(split, classes[split], classes.get('train', ()))
+        count = looked = decoded = 0
+        for base in base_datasets(dataset):
+            name = f'{split}_dataloader.dataset ({type(base).__name__})'
+            images = Images(name, base)
+            yield from annotations(name, base, files)
+            yield from mask_values(name, base)
+            yield from images.findings()
+            yield from agreement.evaluators(split, self.config, base)
+            count += len(base)
+            looked += min(len(base), FILES_LOOKED_FOR)
+            decoded += images.decoded
+        yield from agreement.heads(split, self.config, classes[split])
+        sampled = f' and {looked} found' if looked < count else ''
+        self.examined.append(f'{decoded} of {count} {SPLIT_NAMES[split]} images decoded{sampled}')

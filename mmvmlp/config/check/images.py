@@ -1,0 +1,145 @@
+"""Image files: those that are not there, cannot be read, or have another size than is annotated."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+from mmvmlp.config.check.data_sets import (
+    FILES_DECODED,
+    FILES_LOOKED_FOR,
+    records,
+    setting_of_folder,
+)
+from mmvmlp.config.check.finding import Finding, shown
+from mmvmlp.config.check.folders import endings_in, subfolders
+
+
+@dataclass
+class Images:
+    """The images of a data set, looked at one by one.
+
+    Args:
+        name: The data set's name in messages.
+        dataset: A data set that reads files.
+
+    Attributes:
+        decoded: Number of images that were read.
+    """
+
+    name: str
+    dataset: Any
+    decoded: int = field(default=0, init=False)
+
+    def findings(self) -> Iterator[Finding]:
+        """Look whether the files are there, then read some of them."""
+        absent = list(self._absent())
+        yield from absent
+        if not absent:
+            yield from self._unreadable()
+
+    def _absent(self) -> Iterator[Finding]:
+        looked, missing = 0, []
+        for record in records(self.dataset, FILES_LOOKED_FOR):
+            path = record.get('img_path')
+            if isinstance(path, str) and '://' not in path:
+                looked += 1
+                if not os.path.exists(path):
+                    missing.append(record)
+        # Other storage than files, LMDB for example, is known by the loader only.
+        if missing and self._error(missing[0]):
+            paths = [record['img_path'] for record in missing]
+            where, fix = self._found_elsewhere(paths[0])
+            yield Finding(
+                True,
+                f'{self.name}: {len(missing)} of {looked} images are not there: {shown(paths)}'
+                f'{where}',
+                fix,
+            )
+
+    def _found_elsewhere(self, path: str) -> tuple[str, str]:
+        """Describe where a missing image is instead, and the setting that fits."""
+        root = self.dataset.data_root or ''
+        prefixes = getattr(self.dataset, 'data_prefix', None) or {}
+        key = next((name for name in ('img', 'img_path') if prefixes.get(name)), None)
+        if key is None:
+            return '', 'put the files there, or take them out of the annotations'
+        folder = prefixes[key]
+        setting = f', with {setting_of_folder(self.dataset, key)}'
+        in_folder = os.path.relpath(path, folder)
+        for other in subfolders(root) if root else []:
+            if os.path.exists(os.path.join(other, in_folder)):
+                return setting, setting_of_folder(self.dataset, key, other)
+        stem = os.path.splitext(path)[0]
+        for ending in endings_in(folder):
+            if os.path.exists(stem + ending):
+                return (
+                    f'{setting}; the folder has {os.path.basename(stem)}{ending}',
+                    f'names that end in {ending!r} in the annotation file',
+                )
+        names = shown(sorted(os.listdir(folder))) if os.path.isdir(folder) else ''
+        return (
+            f'{setting}; the folder has {names or "no file"}',
+            'data_prefix with the folder that has them, or an annotation file without them',
+        )
+
+    def _unreadable(self) -> Iterator[Finding]:
+        damaged, sizes = [], []
+        for record in records(self.dataset, FILES_DECODED):
+            results = dict(record)
+            error = self._error(results)
+            if error:
+                damaged.append(f'{record.get("img_path")} ({error})')
+                continue
+            if 'img' not in results:
+                continue
+            self.decoded += 1
+            size = tuple(results['img'].shape[:2])
+            noted = record.get('height'), record.get('width')
+            if None not in noted and noted != size:
+                sizes.append(
+                    f'{record["img_path"]} is {size[1]} x {size[0]}, annotated as '
+                    f'{noted[1]} x {noted[0]}'
+                )
+        if damaged:
+            yield Finding(
+                True,
+                f'{self.name}: images cannot be read: {shown(damaged)}',
+                'copy these files again, or take them out of the annotations',
+            )
+        if sizes:
+            yield Finding(
+                True,
+                f'{self.name}: width x height of images are not what the annotation file says: '
+                f'{shown(sizes)}',
+                'width and height in the annotation file, and boxes and masks for that size; or '
+                'the images that were annotated',
+            )
+
+    def _error(self, results: dict[str, Any]) -> str:
+        """Read an image as the run does, into ``results['img']``, and describe what fails."""
+        transforms = getattr(getattr(self.dataset, 'pipeline', None), 'transforms', None) or []
+        loader = next((t for t in transforms if type(t).__name__.startswith('LoadImage')), None)
+        if loader is None:
+            return ''
+        try:
+            results.update(loader(dict(results)) or {})
+            _decode_to_the_end(results['img_path'])
+        except ModuleNotFoundError:
+            raise
+        except Exception as error:
+            return ' '.join(str(error).split())[:200] or type(error).__name__
+        return ''
+
+
+def _decode_to_the_end(path: str) -> None:
+    """Raise an error for a truncated file, of which OpenCV reads the rest as grey."""
+    if os.path.isfile(path):
+        try:
+            with Image.open(path) as image:
+                image.load()
+        except (UnidentifiedImageError, Image.DecompressionBombError):
+            # The run's own loader has read it.
+            pass

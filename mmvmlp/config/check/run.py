@@ -1,0 +1,217 @@
+"""The run, built as mmengine builds it: model, data loaders, hooks, loops, optimiser, schedule."""
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.optim import LinearLR
+from mmengine.registry import MODELS, RUNNERS, VISBACKENDS, VISUALIZERS
+from mmengine.runner import CheckpointLoader, Runner
+from torch.utils.data import DataLoader
+
+from mmvmlp.checkpoints import check_pretrained_modules, check_starting_checkpoint
+from mmvmlp.config.check.agreement import PARTS
+from mmvmlp.config.check.annotations import AnnotationFile, remembered_files
+from mmvmlp.config.check.finding import Finding, error_as_finding
+from mmvmlp.config.check.registered import registered
+from mmvmlp.config.required_files import check_checkpoints
+
+LONGEST_WARM_UP = 0.5
+"""A warm-up of a larger part of the training is worth a look."""
+FITTING_WARM_UP = 0.1
+
+
+def build_model(config: Config, findings: list[Finding]) -> Any:
+    """Build the model, or nothing where that fails; the config's model gets its preprocessor."""
+    model = None
+    if config.get('model'):
+        with error_as_finding(findings, 'model cannot be built', 'another type or argument'):
+            if config.get('data_preprocessor'):
+                config.model.setdefault('data_preprocessor', config.data_preprocessor)
+            model = MODELS.build(deepcopy(config.model))
+    return model
+
+
+def checkpoints(config: Config, model: Any) -> Iterator[Finding]:
+    """Compare the checkpoints that training starts from with the model."""
+    findings: list[Finding] = []
+    with error_as_finding(findings, 'a checkpoint cannot be used', 'another file'):
+        check_checkpoints(config)
+        check_pretrained_modules(model)
+        if config.get('load_from') and not config.get('resume'):
+            contents = CheckpointLoader.load_checkpoint(config.load_from, 'cpu')
+            check_starting_checkpoint(model, contents, config.load_from)
+    yield from findings
+
+
+def build_loader(
+    split: str, settings: Any, findings: list[Finding]
+) -> tuple[DataLoader[Any] | None, dict[str, AnnotationFile]]:
+    """Build a data loader, or nothing where that fails, and keep what annotation files hold."""
+    loader, files = None, {}
+    errors: list[Finding] = []
+    name = f'{split}_dataloader'
+    fix = (
+        'another value of the setting that the error names; for a data set also its paths, its '
+        'classes and its filter_cfg, which drops images without annotations of those'
+    )
+    with error_as_finding(errors, f'{name} cannot be built', fix):
+        with remembered_files(settings['dataset']) as files:
+            loader = Runner.build_dataloader(settings)
+    # mmengine joins the images into one array, of which there must be one.
+    if errors and 'at least one array' in errors[0].problem or loader and not len(loader.dataset):
+        kind = settings['dataset']['type']
+        errors = [
+            Finding(
+                True,
+                f'{name}.dataset ({kind}) has no image',
+                'look at its paths, its classes and its filter_cfg, which drops images without '
+                'annotations of those',
+            )
+        ]
+        loader = None
+    if loader is not None and not len(loader):
+        errors = [
+            Finding(
+                True,
+                f'{name} has no batch: {len(loader.dataset)} images, batch_size='
+                f'{settings.get("batch_size")}, drop_last={settings.get("drop_last", False)}',
+                'a smaller batch_size, or drop_last=False',
+            )
+        ]
+        loader = None
+    findings += errors
+    return loader, files
+
+
+def build_runner(
+    config: Config,
+    model: Any,
+    loaders: Mapping[str, DataLoader[Any]],
+    work_dir: str,
+    findings: list[Finding],
+) -> Runner | None:
+    """Build the runner of parts that are built, or nothing where that fails.
+
+    Args:
+        config: The config of the run.
+        model: Its model.
+        loaders: Its data loaders; of a split that has none, nothing is run.
+        work_dir: A folder for the files that every runner makes.
+        findings: Where errors are added.
+    """
+    runner = None
+    parts = {
+        name: loaders[split] if name == names[0] else deepcopy(config.get(name))
+        for split, names in PARTS.items()
+        if split in loaders
+        for name in names
+    }
+    optional = {
+        name: deepcopy(config[name])
+        for name in ('auto_scale_lr', 'env_cfg', 'log_processor', 'default_scope', 'randomness')
+        if config.get(name)
+    }
+    runner_type = config.get('runner_type', 'Runner')
+    with error_as_finding(
+        findings, 'the run cannot be set up', 'look at the setting that the error names'
+    ):
+        if registered(RUNNERS, runner_type) is None:
+            raise ValueError(f'runner_type={runner_type!r} is no type of runner')
+        runner = Runner(
+            model=model,
+            work_dir=work_dir,
+            log_level='ERROR',
+            experiment_name=Path(work_dir).name,
+            **parts,
+            **optional,
+        )
+        # A GPU may be in use, and an error on a CPU says more.
+        runner.model = runner.model.cpu()
+    return runner
+
+
+def hooks(config: Config, runner: Runner) -> Iterator[Finding]:
+    """Build the hooks, and look up the visualizer's types: built, it may write anywhere."""
+    findings: list[Finding] = []
+    named = {f'default_hooks.{key}': hook for key, hook in _items(config.get('default_hooks'))}
+    named |= {f'custom_hooks.{key}': hook for key, hook in _items(config.get('custom_hooks'))}
+    for name, settings in named.items():
+        # Nothing in place of a default hook leaves it out.
+        if settings is not None:
+            with error_as_finding(
+                findings, f'{name} cannot be built', 'another type or argument, or no such hook'
+            ):
+                runner.register_hook(deepcopy(settings))
+    visualizer = config.get('visualizer') or {}
+    types = [('visualizer', VISUALIZERS, visualizer.get('type', 'Visualizer'))]
+    types += [
+        (f'visualizer.vis_backends.{key}', VISBACKENDS, backend.get('type'))
+        for key, backend in _items(visualizer.get('vis_backends'))
+    ]
+    for name, registry, kind in types:
+        if registered(registry, kind) is None:
+            findings.append(Finding(True, f'{name}.type={kind!r} is unknown', 'another type'))
+    yield from findings
+
+
+def _items(settings: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(settings, Mapping):
+        yield from settings.items()
+    else:
+        yield from enumerate(settings or [])
+
+
+def loops(config: Config, runner: Runner, splits: tuple[str, ...]) -> Iterator[Finding]:
+    """Build the loops of validation and test, with their evaluators."""
+    findings: list[Finding] = []
+    for split in splits:
+        problem = f'{split}_cfg or {split}_evaluator does not fit'
+        with error_as_finding(findings, problem, 'another type or argument'):
+            # The property builds the loop.
+            getattr(runner, f'{split}_loop')
+    yield from findings
+
+
+def schedule(config: Config, runner: Runner) -> Iterator[Finding]:
+    """Build the training loop, the optimiser and its schedule, and measure the warm-up."""
+    findings: list[Finding] = []
+    settings = deepcopy(config.get('param_scheduler'))
+    with error_as_finding(
+        findings, f'train_cfg={dict(config.train_cfg)} does not fit', 'another argument'
+    ):
+        # The property builds the loop.
+        assert runner.train_loop is not None
+    with error_as_finding(findings, 'optim_wrapper cannot be built', 'another type or argument'):
+        runner.optim_wrapper = runner.build_optim_wrapper(deepcopy(config.optim_wrapper))
+        runner.scale_lr(runner.optim_wrapper, runner.auto_scale_lr)
+    if settings and not findings:
+        with error_as_finding(
+            findings, 'param_scheduler cannot be built', 'another type or argument'
+        ):
+            schedulers = runner.build_param_scheduler(settings)
+            if isinstance(schedulers, list):
+                findings += _warm_up(settings, schedulers, runner)
+    yield from findings
+
+
+def _warm_up(settings: Any, schedulers: list[Any], runner: Runner) -> Iterator[Finding]:
+    for index, scheduler in enumerate(schedulers):
+        if not isinstance(scheduler, LinearLR) or scheduler.start_factor >= scheduler.end_factor:
+            continue
+        total = runner.max_epochs if scheduler.by_epoch else runner.max_iters
+        if scheduler.end <= LONGEST_WARM_UP * total:
+            continue
+        several = isinstance(settings, (list, tuple))
+        name = f'param_scheduler.{index}' if several else 'param_scheduler'
+        in_epochs = (settings[index] if several else settings).get('by_epoch', True)
+        whole = runner.max_epochs if in_epochs else runner.max_iters
+        unit = 'epochs' if scheduler.by_epoch else 'iterations'
+        yield Finding(
+            scheduler.end >= total,
+            f'{name}: the learning rate warms up for {scheduler.end} {unit}, and the training has '
+            f'{total}' + (': it never reaches its value' if scheduler.end >= total else ''),
+            f'{name}.end={max(1, round(FITTING_WARM_UP * whole))}',
+        )

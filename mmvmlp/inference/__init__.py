@@ -1,0 +1,1 @@
+"""Models to predictions, and predictions to files."""

@@ -1,0 +1,1 @@
+"""Drawings of predictions and of training runs."""

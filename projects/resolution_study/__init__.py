@@ -1,0 +1,1 @@
+"""How networks made for one image size do at others: the study behind docs/resolution.md."""

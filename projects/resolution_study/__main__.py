@@ -1,0 +1,166 @@
+"""Measure how networks made for one image size do at others; write docs/resolution.md's tables."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from mmvmlp.cli.errors import one_clear_error
+from projects.resolution_study import detection
+from projects.resolution_study.classification import NETWORKS, SIZES, TrainingOptions, classify
+from projects.resolution_study.detection import detect
+from projects.resolution_study.report import write_report
+
+PROJECT = Path(__file__).resolve().parent
+ROOT = PROJECT.parents[1]
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    commands = parser.add_subparsers(dest='command', required=True)
+
+    def command(
+        name: str, run: Callable[[argparse.Namespace], None], text: str, out: str = ''
+    ) -> argparse.ArgumentParser:
+        added = commands.add_parser(
+            name,
+            help=text,
+            description=text,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )
+        added.set_defaults(run=run)
+        if out:
+            path = Path('work_dirs/resolution', out)
+            added.add_argument(
+                '--out', type=Path, default=path, metavar='FILE', help='JSON file; it is added to'
+            )
+            added.add_argument(
+                '--seeds', type=int, nargs='+', default=[0, 1, 2], metavar='N', help='trainings'
+            )
+        return added
+
+    added = command(
+        'classify',
+        run_classify,
+        'train classifiers at one size of picture, and test them at several',
+        'classification.json',
+    )
+    added.add_argument(
+        '--networks', nargs='+', default=list(NETWORKS), metavar='NAME', help='which ones'
+    )
+    added.add_argument(
+        '--sizes', type=int, nargs='+', default=list(SIZES), metavar='PIXELS', help='of the tests'
+    )
+    added.add_argument(
+        '--data',
+        type=Path,
+        default=Path('data/digit_classes_128'),
+        metavar='DIR',
+        help='folder of the pictures; made where it is not there',
+    )
+    defaults = TrainingOptions()
+    added.add_argument(
+        '--train', type=int, default=defaults.train, metavar='N', help='training pictures'
+    )
+    added.add_argument(
+        '--val', type=int, default=defaults.val, metavar='N', help='validation pictures'
+    )
+    added.add_argument(
+        '--epochs', type=int, default=defaults.epochs, metavar='N', help='of each training'
+    )
+    added.add_argument(
+        '--jobs', type=int, default=1, metavar='N', help='trainings at a time, in processes'
+    )
+
+    added = command(
+        'detect',
+        run_detect,
+        f'train the detectors of {detection.CONFIGS}, and test them at several sizes',
+        'detection.json',
+    )
+    added.add_argument(
+        '--sizes',
+        type=int,
+        nargs='+',
+        default=list(detection.SIZES),
+        metavar='PIXELS',
+        help='of the tests',
+    )
+    added.add_argument(
+        '--cfg-options',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='settings of all configs to override, in trainings and tests',
+    )
+
+    added.add_argument(
+        '--jobs', type=int, default=1, metavar='N', help='detectors at a time, in processes'
+    )
+
+    added = command('report', run_report, 'write the tables and plots from the records')
+    added.add_argument(
+        '--data', type=Path, default=PROJECT / 'data', metavar='DIR', help='folder of the records'
+    )
+    added.add_argument(
+        '--document',
+        type=Path,
+        default=ROOT / 'docs/resolution.md',
+        metavar='FILE',
+        help='with tables',
+    )
+    added.add_argument(
+        '--images',
+        type=Path,
+        default=ROOT / 'docs/images',
+        metavar='DIR',
+        help='folder of the plots',
+    )
+    return parser.parse_args()
+
+
+def run_classify(arguments: argparse.Namespace) -> None:
+    """Train and test classifiers."""
+    classify(
+        arguments.out,
+        arguments.data,
+        seeds=arguments.seeds,
+        networks=arguments.networks,
+        sizes=arguments.sizes,
+        options=TrainingOptions(arguments.train, arguments.val, arguments.epochs),
+        jobs=arguments.jobs,
+    )
+    print(f'The records are in {arguments.out}')
+
+
+def run_detect(arguments: argparse.Namespace) -> None:
+    """Train and test detectors."""
+    out = arguments.out.resolve()
+    detect(
+        ROOT,
+        out,
+        seeds=arguments.seeds,
+        sizes=arguments.sizes,
+        config_options=arguments.cfg_options,
+        jobs=arguments.jobs,
+    )
+    print(f'The records are in {out}')
+
+
+def run_report(arguments: argparse.Namespace) -> None:
+    """Write tables and plots."""
+    write_report(arguments.data, arguments.document, arguments.images)
+    print(f'The tables are in {arguments.document}, the plots in {arguments.images}')
+
+
+def main() -> None:
+    """Run one part of the study."""
+    arguments = parse_arguments()
+    with one_clear_error('projects', 'development'):
+        arguments.run(arguments)
+
+
+if __name__ == '__main__':
+    main()

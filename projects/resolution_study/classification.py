@@ -1,0 +1,359 @@
+"""How well fixed-size networks classify pictures of other sizes than they were trained at.
+
+Each network is trained at its native size alone; then the same weights are tested at several
+sizes with each image-size policy. Pictures of all sizes show the same scenes: they are made once
+at the largest size, and brought to the others by averaging pixels.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import Runner
+from torch import nn
+
+from mmvmlp.backbones.base import VisionMLP, registered_families
+from mmvmlp.datasets.digit_scenes import make_digit_scenes
+from mmvmlp.datasets.loading import BACKEND_NAME
+from projects.resolution_study.records import Record, RecordFile, check_names
+
+NATIVE_SIZE = 64
+PICTURE_SIZE = 128
+SIZES = (48, 56, 64, 80, 96, 128)
+POLICIES = ('native', 'resize', 'window')
+SIZE_FREE = 'size-free'
+"""What stands for the policy of a network that needs none."""
+
+NETWORKS: dict[str, dict[str, Any]] = {
+    'SMLPNet': {'depths': [2, 2, 2, 2], 'channels': 24, 'image_size': NATIVE_SIZE},
+    'ResMLP': {'depth': 6, 'channels': 96, 'patch_size': 8, 'image_size': NATIVE_SIZE},
+    'MLPMixer': {'depth': 6, 'channels': 96, 'patch_size': 8, 'image_size': NATIVE_SIZE},
+    'HireMLP': {'depths': [2, 2, 2, 2], 'channels': [24, 48, 96, 160]},
+    'S2MLP': {'depth': 6, 'channels': 96, 'patch_size': 8},
+}
+"""The architecture of each network of the study, by its class: small, and of about one cost."""
+
+VAL_BATCH_SIZE = 50
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What is the same for all trainings.
+
+    Attributes:
+        train: Training pictures.
+        val: Validation pictures, on which is tested.
+        epochs: Passes through the training pictures.
+        batch_size: Pictures a step.
+        learning_rate: The highest one, after the warm-up.
+        weight_decay: Of all weights that are no vectors.
+    """
+
+    train: int = 20000
+    val: int = 1000
+    epochs: int = 3
+    batch_size: int = 50
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+
+
+def classify(
+    out: Path,
+    data: Path,
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    networks: Sequence[str] = tuple(NETWORKS),
+    sizes: Sequence[int] = SIZES,
+    options: TrainingOptions | None = None,
+    jobs: int = 1,
+    report: Callable[[str], None] = print,
+) -> None:
+    """Train each network once a seed, and test it at every size with every policy.
+
+    Args:
+        out: The JSON file of the records. Trainings whose records are there are left out. Logs
+            and checkpoints go into a folder beside it, named after it.
+        data: Folder of the pictures; made if it is not there.
+        seeds: Of the weights, the order and the crops of the pictures. The pictures themselves
+            are the same for all.
+        networks: Names in :data:`NETWORKS`.
+        sizes: Sides of the test pictures in pixels.
+        options: Of the trainings.
+        jobs: Trainings at a time, each in a process of its own; they share the cores.
+        report: Called with a line after every training.
+
+    Raises:
+        FileExistsError: If something else is at `data`.
+        ValueError: If an argument has a value that is not accepted, or `out` has records that
+            were measured otherwise.
+    """
+    options = options or TrainingOptions()
+    check_names('networks', networks, NETWORKS)
+    _check_numbers(seeds, sizes, options, jobs)
+    settings = {
+        **asdict(options),
+        'native_size': NATIVE_SIZE,
+        'picture_size': PICTURE_SIZE,
+        'architectures': NETWORKS,
+    }
+    file = RecordFile(out, settings)
+    make_digit_scenes(data, 'imagenet', options.train, options.val, PICTURE_SIZE, progress=False)
+    trainings = [
+        (network, seed)
+        for seed in seeds
+        for network in networks
+        if not all(file.has(network=network, seed=seed, size=size) for size in sizes)
+    ]
+    measure = partial(
+        train_and_test, sizes=tuple(sizes), data=data, work_dir=out.with_suffix(''), options=options
+    )
+    for done, records in enumerate(_in_processes(measure, trainings, jobs), start=1):
+        file.add(record for record in records if not file.has(**_key(record)))
+        report(f'{done} of {len(trainings)}: {_line(records)}')
+
+
+def _check_numbers(
+    seeds: Sequence[int], sizes: Sequence[int], options: TrainingOptions, jobs: int
+) -> None:
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise ValueError(f'seeds {list(seeds)!r}: distinct whole numbers from 0 are accepted')
+    if not sizes or min(sizes) < 32 or max(sizes) > PICTURE_SIZE:
+        raise ValueError(f'sizes {list(sizes)!r}: numbers from 32 to {PICTURE_SIZE} are accepted')
+    for name, value in (*asdict(options).items(), ('jobs', jobs)):
+        if value <= 0:
+            raise ValueError(f'{name}={value!r}: a number above 0 is accepted')
+
+
+def _key(record: Record) -> Record:
+    return {name: record[name] for name in ('network', 'seed', 'policy', 'size')}
+
+
+def _line(records: Sequence[Record]) -> str:
+    first = records[0]
+    tests = ', '.join(
+        f'{record["policy"]} {record["size"]}: {100 * record["accuracy"]:.1f} %'
+        for record in records
+    )
+    return f'{first["network"]}, seed {first["seed"]}, {first["seconds_train"]:.0f} s: {tests}'
+
+
+def _in_processes(
+    measure: Callable[[str, int], list[Record]], trainings: Sequence[tuple[str, int]], jobs: int
+) -> Iterator[list[Record]]:
+    """Yield the records of each training when it is done."""
+    if jobs == 1:
+        for training in trainings:
+            yield measure(*training)
+        return
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    with ProcessPoolExecutor(
+        jobs, multiprocessing.get_context('spawn'), torch.set_num_threads, (threads,)
+    ) as pool:
+        waiting = [pool.submit(measure, *training) for training in trainings]
+        try:
+            for finished in as_completed(waiting):
+                yield finished.result()
+        finally:
+            # After an error nothing more is begun.
+            pool.shutdown(cancel_futures=True)
+
+
+def family_of(network: str) -> type[VisionMLP]:
+    """Return the backbone class of a name in :data:`NETWORKS`."""
+    return next(family for family in registered_families() if family.__name__ == network)
+
+
+def classifier_config(network: str, policy: str) -> dict[str, Any]:
+    """Return the config of a network's published classifier, with ten classes.
+
+    Args:
+        network: A name in :data:`NETWORKS`.
+        policy: An image-size policy, or :data:`SIZE_FREE`.
+    """
+    family = family_of(network)
+    backbone: dict[str, Any] = {
+        'type': f'mmvmlp.{network}',
+        'arch': NETWORKS[network],
+        'out_indices': (-1,),
+        'out_norm': family.has_final_norm,
+        'resolution': None if policy == SIZE_FREE else policy,
+    }
+    arguments = {name: value for name, value in backbone.items() if name != 'type'}
+    return {
+        'type': 'mmpretrain.ImageClassifier',
+        'data_preprocessor': {
+            'type': 'mmpretrain.ClsDataPreprocessor',
+            'mean': [123.675, 116.28, 103.53],
+            'std': [58.395, 57.12, 57.375],
+            'to_rgb': True,
+        },
+        'backbone': backbone,
+        'neck': {'type': 'mmpretrain.GlobalAveragePooling'},
+        'head': {
+            'type': 'mmpretrain.LinearClsHead',
+            'num_classes': 10,
+            'in_channels': family(**arguments).feature_info[-1].channels,
+            'loss': {'type': 'mmpretrain.CrossEntropyLoss'},
+        },
+    }
+
+
+def train_and_test(
+    network: str,
+    seed: int,
+    *,
+    sizes: Sequence[int],
+    data: Path,
+    work_dir: Path,
+    options: TrainingOptions,
+) -> list[Record]:
+    """Train a network at its native size, and test it at every size with every policy.
+
+    Args:
+        network: A name in :data:`NETWORKS`.
+        seed: Of the weights, the order and the crops of the pictures.
+        sizes: Sides of the test pictures in pixels.
+        data: Folder of the pictures.
+        work_dir: Folder for a folder with log and checkpoint.
+        options: Of the training.
+
+    Returns:
+        A record for each policy and size that go together.
+    """
+    size_free = family_of(network).size_free
+    start = time.monotonic()
+    trained = _train(network, seed, data, work_dir, options, SIZE_FREE if size_free else 'native')
+    seconds = time.monotonic() - start
+    models = {}
+    for policy in (SIZE_FREE,) if size_free else POLICIES:
+        models[policy] = MODELS.build(classifier_config(network, policy)).eval()
+        models[policy].load_state_dict(trained.state_dict())
+    records = []
+    for size in sizes:
+        tested = {
+            policy: model
+            for policy, model in models.items()
+            if policy != 'native' or size == NATIVE_SIZE
+        }
+        for policy, accuracy in _accuracies(tested, data, size).items():
+            records.append(
+                {
+                    'network': network,
+                    'seed': seed,
+                    'policy': policy,
+                    'size': size,
+                    'accuracy': accuracy,
+                    'pictures': options.val,
+                    'seconds_train': round(seconds, 1),
+                    'parameters': sum(p.numel() for p in trained.parameters()),
+                }
+            )
+    return records
+
+
+def _train(
+    network: str, seed: int, data: Path, work_dir: Path, options: TrainingOptions, policy: str
+) -> nn.Module:
+    # As on ImageNet, digits are seen in several sizes. No flip: a mirrored digit is none.
+    crop = {
+        'type': 'RandomResizedCrop',
+        'scale': NATIVE_SIZE,
+        'crop_ratio_range': (0.4, 1.0),
+        'aspect_ratio_range': (0.9, 1.1),
+        'interpolation': 'area',
+    }
+    # Trained weights make denormal gradients, with which a CPU computes slowly.
+    torch.set_flush_denormal(True)
+    name = f'{network}_seed{seed}'
+    runner = Runner(
+        model=classifier_config(network, policy),
+        work_dir=str(work_dir / name),
+        experiment_name=name,
+        train_dataloader=_loader(data, 'train', crop, options.batch_size),
+        train_cfg={'by_epoch': True, 'max_epochs': options.epochs},
+        optim_wrapper={
+            'optimizer': {
+                'type': 'AdamW',
+                'lr': options.learning_rate,
+                'weight_decay': options.weight_decay,
+                'fused': True,
+            },
+            'clip_grad': {'max_norm': 5.0},
+            'paramwise_cfg': {'flat_decay_mult': 0.0},
+        },
+        param_scheduler=_schedule(options),
+        default_hooks={'checkpoint': {'type': 'CheckpointHook', 'interval': options.epochs}},
+        default_scope='mmpretrain',
+        randomness={'seed': seed},
+        log_level='WARNING',
+    )
+    runner.train()
+    trained: nn.Module = runner.model
+    return trained
+
+
+def _schedule(options: TrainingOptions) -> list[dict[str, Any]]:
+    """A linear warm-up over a twentieth of the steps, then half a cosine."""
+    steps = options.epochs * -(-options.train // options.batch_size)
+    warm_up = max(1, steps // 20)
+    return [
+        {
+            'type': 'LinearLR',
+            'start_factor': 0.01,
+            'by_epoch': False,
+            'begin': 0,
+            'end': warm_up,
+        },
+        {
+            'type': 'CosineAnnealingLR',
+            'T_max': max(1, steps - warm_up),
+            'eta_min_ratio': 0.005,
+            'by_epoch': False,
+            'begin': warm_up,
+            'end': max(steps, warm_up + 1),
+        },
+    ]
+
+
+def _loader(data: Path, split: str, resize: Mapping[str, Any], batch_size: int) -> dict[str, Any]:
+    return {
+        'batch_size': batch_size,
+        'num_workers': 0,
+        'sampler': {'type': 'DefaultSampler', 'shuffle': split == 'train'},
+        'collate_fn': {'type': 'default_collate'},
+        'dataset': {
+            'type': 'CustomDataset',
+            'data_root': str(data),
+            'data_prefix': split,
+            'pipeline': [
+                {'type': 'LoadImageFromFile', 'backend_args': {'backend': BACKEND_NAME}},
+                dict(resize),
+                {'type': 'PackInputs'},
+            ],
+        },
+    }
+
+
+@torch.inference_mode()
+def _accuracies(models: Mapping[str, Any], data: Path, size: int) -> dict[str, float]:
+    """Return the share of validation pictures of a size that each model gets right."""
+    init_default_scope('mmpretrain')
+    resize = {'type': 'Resize', 'scale': (size, size), 'interpolation': 'area'}
+    loader = Runner.build_dataloader(_loader(data, 'val', resize, VAL_BATCH_SIZE))
+    right = dict.fromkeys(models, 0)
+    for batch in loader:
+        for policy, model in models.items():
+            right[policy] += sum(
+                int(sample.pred_label == sample.gt_label) for sample in model.test_step(batch)
+            )
+    return {policy: count / len(loader.dataset) for policy, count in right.items()}

@@ -1,0 +1,92 @@
+"""The file of measurements that the study of image sizes adds to, one JSON record a test."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmvmlp.output_files import write_atomically
+
+Record = dict[str, Any]
+
+
+class RecordFile:
+    """Records and the settings they were measured with; what is there is kept and added to.
+
+    Args:
+        path: The JSON file. It appears with the first records, and is replaced whole.
+        settings: What must be the same for all records, as JSON knows it.
+
+    Raises:
+        ValueError: If there is a file with other settings, or one that is no such file.
+    """
+
+    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+        self.path = path
+        # As JSON gives it back: a tuple there is a list.
+        self.settings: dict[str, Any] = json.loads(json.dumps(settings))
+        self.records: list[Record] = []
+        if path.exists():
+            there, self.records = read_records(path)
+            differences = [
+                f'{name} {there.get(name)!r} instead of {value!r}'
+                for name, value in self.settings.items()
+                if there.get(name) != value
+            ]
+            if differences:
+                raise ValueError(
+                    f'{str(path)!r} has records measured with {", ".join(differences)}: name '
+                    'another file, or remove it'
+                )
+
+    def has(self, **values: Any) -> bool:
+        """Return whether there is a record with these values."""
+        return any(values.items() <= record.items() for record in self.records)
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Add records, and write the file; the order does not depend on what came first."""
+        self.records = sorted([*self.records, *records], key=_place)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lines = ',\n'.join(f'  {json.dumps(record)}' for record in self.records)
+        settings = json.dumps(self.settings, indent=1)
+        text = f'{{"settings": {settings},\n"records": [\n{lines}\n]}}\n'
+        write_atomically(self.path, text.encode())
+
+
+def _place(record: Record) -> tuple[str, int, str, int]:
+    return record['network'], record['seed'], record['policy'], record['size']
+
+
+def read_records(path: Path) -> tuple[dict[str, Any], list[Record]]:
+    """Read a file that a :class:`RecordFile` wrote.
+
+    Returns:
+        The settings, and the records.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is something else.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f'records {str(path)!r}: there is no such file')
+    try:
+        contents = json.loads(path.read_text(encoding='utf-8'))
+        settings, records = contents['settings'], contents['records']
+        for record in records:
+            _place(record)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f'{str(path)!r} is no file of this study: {error!r}') from error
+    return settings, records
+
+
+def check_names(kind: str, names: Sequence[str], known: Iterable[str]) -> None:
+    """Refuse names that are not known.
+
+    Raises:
+        ValueError: With the known ones, if there is another, or none at all.
+    """
+    unknown = [name for name in names if name not in (known := list(known))]
+    if unknown or not names:
+        raise ValueError(f'{kind} {list(names)!r}: known are {", ".join(known)}')

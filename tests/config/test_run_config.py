@@ -1,0 +1,358 @@
+"""What the commands change in a config, for configs of each toolbox."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, RUNNERS
+from mmengine.runner import Runner
+
+from mmvmlp.cli.errors import one_clear_error
+from mmvmlp.config.launcher import set_launcher
+from mmvmlp.config.loading import load_config, set_data_root
+from mmvmlp.config.required_files import check_checkpoints, check_data
+from mmvmlp.config.settings import (
+    build_runner,
+    set_auto_scale_lr,
+    set_backbone_checkpoint,
+    set_drawing,
+    set_log,
+    set_mixed_precision,
+    set_resume,
+    set_test_time_augmentation,
+    set_work_dir,
+)
+
+CONFIG = 'configs/mask_rcnn_hire_mlp_s.py'
+
+
+def strings(value):
+    if isinstance(value, dict):
+        return [text for item in value.values() for text in strings(item)]
+    if isinstance(value, (list, tuple)):
+        return [text for item in value for text in strings(item)]
+    return [value] if isinstance(value, str) else []
+
+
+@pytest.mark.parametrize('root', ['/data/coco', '/data/coco/', 'elsewhere'])
+@pytest.mark.parametrize('as_option', [False, True])
+def test_data_root_reaches_data_sets_and_evaluators(root, as_option):
+    if as_option:
+        config = load_config(CONFIG, {'data_root': root, 'train_cfg.max_epochs': 1})
+        assert config.train_cfg.max_epochs == 1
+    else:
+        config = load_config(CONFIG)
+        set_data_root(config, root)
+    parts = [
+        config[f'{split}_{part}']
+        for split in ('train', 'val', 'test')
+        for part in ('dataloader', 'evaluator')
+        if f'{split}_{part}' in config
+    ]
+    assert not [text for text in strings(parts) if 'data/coco/' in text and root not in text]
+    ann_file = f'{root.rstrip("/")}/annotations/instances_val2017.json'
+    assert config.test_evaluator.ann_file == ann_file
+    assert config.train_dataloader.dataset.data_root == f'{root.rstrip("/")}/'
+
+
+def test_data_root_reaches_into_wrapped_data_sets():
+    inner = {'type': 'CocoDataset', 'data_root': 'data/coco/'}
+    config = Config(
+        {
+            'data_root': 'data/coco/',
+            'train_dataloader': {'dataset': {'type': 'RepeatDataset', 'dataset': inner}},
+            'val_evaluator': [{'ann_file': 'data/coco/a.json'}, {'ann_file': 'data/cocoa.json'}],
+        }
+    )
+    set_data_root(config, 'new')
+    assert config.train_dataloader.dataset.dataset.data_root == 'new/'
+    assert [e.ann_file for e in config.val_evaluator] == ['new/a.json', 'data/cocoa.json']
+
+
+@pytest.mark.parametrize('variable', [{}, {'data_root': ''}, {'data_root': None}])
+def test_a_config_without_data_root_says_so(variable):
+    dataset = {'type': 'CocoDataset', 'data_prefix': {'img': 'train2017'}}
+    settings = {**variable, 'train_dataloader': {'dataset': dataset}}
+    config = Config(settings)
+    with pytest.raises(ValueError, match='no variable data_root'):
+        set_data_root(config, 'new')
+    assert config.to_dict() == settings
+
+
+def test_an_empty_data_root_is_refused():
+    with pytest.raises(ValueError, match="data_root='': the name of a folder"):
+        set_data_root(load_config(CONFIG), '')
+
+
+@pytest.mark.parametrize(
+    ('dataset', 'missing'),
+    [
+        ({'data_root': '{}', 'ann_file': 'a.json', 'data_prefix': {'img': 'b'}}, ['a.json', 'b']),
+        ({'data_root': '{}', 'data_prefix': {'img_path': 'i', 'seg_map_path': 's'}}, ['i', 's']),
+        ({'data_root': '{}', 'data_prefix': 'train'}, ['train']),
+        ({'data_root': '{}/nowhere'}, ['nowhere']),
+    ],
+    ids=['mmdet', 'mmseg', 'mmpretrain', 'folder only'],
+)
+@pytest.mark.parametrize('wrapped', [False, True])
+def test_missing_data_are_named_in_each_toolboxs_layout(tmp_path, dataset, missing, wrapped):
+    dataset = {**dataset, 'data_root': dataset['data_root'].format(tmp_path)}
+    loader = {'dataset': {'dataset': dataset} if wrapped else dataset}
+    config = Config({'train_dataloader': loader})
+    with pytest.raises(FileNotFoundError, match='--data-root') as error:
+        check_data(config)
+    for name in missing:
+        assert str(tmp_path / name) in str(error.value)
+        path = tmp_path / name
+        if path.suffix:
+            path.touch()
+        else:
+            path.mkdir()
+    check_data(config)
+
+
+def test_digit_scenes_have_no_test_time_augmentation():
+    config = load_config('configs/upernet_hire_mlp_t_digits.py')
+    with pytest.raises(ValueError, match='has no tta_pipeline'):
+        set_test_time_augmentation(config)
+
+
+def test_annotations_elsewhere_are_left_to_their_reader():
+    check_data(Config({'val_evaluator': {'type': 'CocoMetric', 'ann_file': 's3://coco/val.json'}}))
+
+
+@pytest.mark.parametrize('several', [False, True])
+def test_missing_annotations_of_an_evaluator_are_named(tmp_path, several):
+    evaluator = {'type': 'CocoMetric', 'ann_file': str(tmp_path / 'val.json')}
+    config = Config(
+        {
+            'val_dataloader': {'dataset': {'data_root': str(tmp_path)}},
+            'val_evaluator': [evaluator] if several else evaluator,
+        }
+    )
+    with pytest.raises(FileNotFoundError, match=r'val\.json'):
+        check_data(config)
+    (tmp_path / 'val.json').touch()
+    check_data(config)
+
+
+def test_a_missing_config_is_named():
+    with pytest.raises(FileNotFoundError, match=r'configs/none\.py'):
+        load_config('configs/none.py')
+
+
+NOT_CONFIGS = {
+    'text.txt': ('no config', 'Only py/yml/yaml/json'),
+    'text.py': ('no config', 'SyntaxError.* line 1'),
+    'list.json': ('[1, 2]', "'list' object"),
+    'image.py': (b'\x89PNG\xff', 'UnicodeDecodeError'),
+    'mistake.py': ('model = dict(\n    type=Name)', r'mistake\.py, line 2: NameError'),
+    'child.py': ("_base_ = 'gone.py'\nmodel = dict()", r'gone\.py'),
+    'variables.py': ('data_root = None', 'has no model'),
+    'config.py': ('model = dict()', None),
+}
+
+
+@pytest.mark.parametrize('name', NOT_CONFIGS)
+def test_what_is_no_config_is_one_message(tmp_path, capsys, name):
+    contents, reason = NOT_CONFIGS[name]
+    file = tmp_path / name
+    file.write_bytes(contents if isinstance(contents, bytes) else contents.encode())
+    if reason is None:
+        assert load_config(file).model == {}
+        return
+    with pytest.raises(SystemExit), one_clear_error():
+        load_config(file)
+    assert re.match(f'error: config {str(file)!r} .*{reason}', capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    'option',
+    [
+        'model.backbone.arch.x',
+        'train_dataloader.dataset.pipeline.99.type',
+        'train_dataloader.dataset.pipeline.type',
+        'train_dataloader.batch_size.0',
+    ],
+)
+def test_an_option_that_does_not_fit_is_one_message(capsys, option):
+    with pytest.raises(SystemExit), one_clear_error():
+        load_config(CONFIG, {option: 'tiny'})
+    assert capsys.readouterr().err.startswith(f'error: --cfg-options {option}=tiny: ')
+    assert load_config(CONFIG, {'train_dataloader.dataset.pipeline.0.type': 'tiny'})
+
+
+def test_backbone_checkpoint_replaces_any_init_cfg(tmp_path):
+    config = load_config(CONFIG)
+    weights = tmp_path / 'weights.pth'
+    with pytest.raises(FileNotFoundError, match=r'weights\.pth.*no such file'):
+        set_backbone_checkpoint(config, weights)
+    weights.touch()
+    for checkpoint in (str(weights), 'https://example.org/weights.pth'):
+        set_backbone_checkpoint(config, checkpoint)
+        assert config.model.backbone.init_cfg == {
+            'type': 'mmvmlp.OfficialPretrained',
+            'checkpoint': checkpoint,
+        }
+    with pytest.raises(ValueError, match='no backbone'):
+        set_backbone_checkpoint(Config({'model': {}}), weights)
+
+
+@pytest.mark.parametrize('setting', ['load_from', 'model.backbone.init_cfg.checkpoint'])
+def test_checkpoints_that_a_training_starts_from_are_looked_for(tmp_path, setting):
+    weights = tmp_path / 'weights.pth'
+    config = Config({'model': {'backbone': {}}, 'load_from': None})
+    check_checkpoints(config)
+    config.merge_from_dict({setting: str(weights)})
+    with pytest.raises(FileNotFoundError, match=r'weights\.pth.*no such file'):
+        check_checkpoints(config)
+    weights.touch()
+    check_checkpoints(config)
+
+
+def test_learning_rate_is_scaled_only_from_a_known_batch_size():
+    config = load_config(CONFIG)
+    set_auto_scale_lr(config)
+    assert config.auto_scale_lr == {'enable': True, 'base_batch_size': 16}
+    with pytest.raises(ValueError, match='base_batch_size'):
+        set_auto_scale_lr(Config({}))
+
+
+def test_work_dir_is_named_after_the_config(tmp_path):
+    config = load_config(CONFIG)
+    set_work_dir(config, None)
+    assert Path(config.work_dir) == Path('work_dirs/mask_rcnn_hire_mlp_s')
+    set_work_dir(config, 'mine')
+    assert config.work_dir == 'mine'
+    (tmp_path / 'file').touch()
+    with pytest.raises(NotADirectoryError, match="work_dir '.*file' is not a folder"):
+        set_work_dir(config, str(tmp_path / 'file'))
+
+
+LAUNCHED = {
+    'pytorch': ('RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'),
+    'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'),
+    'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK', 'OMPI_COMM_WORLD_SIZE'),
+}
+
+
+@pytest.mark.parametrize('launcher', LAUNCHED)
+def test_a_launcher_that_did_not_start_the_process_is_named(monkeypatch, launcher):
+    variables = LAUNCHED[launcher]
+    for name in (*variables, 'MASTER_ADDR'):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ValueError, match=f"launcher='{launcher}': {variables[0]}, .*is not set"):
+        set_launcher(Config({'model': {}}), launcher)
+    for name in (*variables, 'MASTER_ADDR'):
+        monkeypatch.setenv(name, '1')
+    monkeypatch.setattr(torch.distributed, 'is_initialized', lambda: True)
+    config = Config({'model': {}})
+    set_launcher(config, launcher)
+    assert config.launcher == launcher
+
+
+@pytest.mark.parametrize(
+    ('hooks', 'expected'),
+    [
+        ({}, {'logger': {'type': 'mmvmlp.TimedLoggerHook'}}),
+        (
+            {'default_hooks': {'logger': {'type': 'LoggerHook', 'interval': 7}}},
+            {'logger': {'type': 'mmvmlp.TimedLoggerHook', 'interval': 7}},
+        ),
+        ({'default_hooks': {'logger': None}}, {'logger': None}),
+        ({'default_hooks': {'logger': {'type': 'Mine'}}}, {'logger': {'type': 'Mine'}}),
+    ],
+)
+def test_only_the_usual_log_is_made_to_go_on(hooks, expected):
+    config = Config(hooks)
+    set_log(config)
+    assert config.default_hooks == expected
+
+
+def test_a_runner_of_ones_own_is_built(tmp_path):
+    class OwnRunner(Runner):
+        pass
+
+    settings = {
+        'model': {'type': 'ToyModel'},
+        'work_dir': str(tmp_path),
+        'custom_hooks': [],
+        'runner_type': 'OwnRunner',
+    }
+    with pytest.raises(ValueError, match="runner_type='OwnRunner': none of that name"):
+        build_runner(Config(settings))
+    RUNNERS.module_dict['OwnRunner'] = OwnRunner
+    MODELS.module_dict['ToyModel'] = lambda **_: torch.nn.Linear(1, 1)
+    try:
+        assert type(build_runner(Config(settings))) is OwnRunner
+        del settings['runner_type']
+        assert type(build_runner(Config(settings))) is Runner
+    finally:
+        del RUNNERS.module_dict['OwnRunner'], MODELS.module_dict['ToyModel']
+
+
+def test_only_toolboxes_draw(tmp_path):
+    config = Config({'default_scope': 'mmengine', 'work_dir': str(tmp_path)})
+    with pytest.raises(ValueError, match="default_scope='mmengine'.*mmdet, mmseg, mmpretrain"):
+        set_drawing(config, 'drawn')
+    config.default_scope = 'mmdet'
+    set_drawing(config, 'drawn')
+    assert config.default_hooks.visualization.test_out_dir == str(tmp_path / 'drawn')
+
+
+def test_resuming_from_nothing_is_an_error_only_for_a_named_file(tmp_path):
+    config = load_config(CONFIG)
+    set_work_dir(config, str(tmp_path))
+    set_resume(config, 'auto')
+    assert config.resume
+    with pytest.raises(FileNotFoundError, match='none.pth'):
+        set_resume(config, str(tmp_path / 'none.pth'))
+
+
+def test_unknown_precision_is_refused():
+    with pytest.raises(ValueError, match="dtype='float8'.*bfloat16"):
+        set_mixed_precision(load_config(CONFIG), 'float8')
+
+
+def replace_neck(config, neck):
+    """Give a config a list of necks, or none."""
+    if neck == 'list':
+        first = config.model.neck
+        again = {**first, 'in_channels': [first.out_channels] * first.num_outs}
+        config.model.neck = [first, again]
+    elif neck == 'none':
+        del config.model['neck']
+
+
+@pytest.mark.parametrize(
+    ('name', 'neck'),
+    [
+        ('mask_rcnn_hire_mlp_t_digits', 'its own'),
+        ('mask_rcnn_hire_mlp_t_digits', 'list'),
+        ('classify_hire_mlp_t_digits', 'its own'),
+        ('classify_hire_mlp_t_digits', 'none'),
+        ('upernet_hire_mlp_t_digits', 'its own'),
+    ],
+)
+def test_bfloat16_stays_inside_backbone_and_neck(tmp_path, name, neck):
+    config = load_config(f'configs/{name}.py')
+    replace_neck(config, neck)
+    set_mixed_precision(config, 'bfloat16')
+    config.work_dir = str(tmp_path)
+    config.train_dataloader = config.train_cfg = config.optim_wrapper = None
+    config.param_scheduler = config.val_dataloader = config.val_cfg = config.val_evaluator = None
+    config.test_dataloader = config.test_cfg = config.test_evaluator = None
+    runner = Runner.from_cfg(config)
+    runner.call_hook('before_run')
+    seen = {}
+    parts = [runner.model.backbone]
+    parts += [runner.model.neck] if getattr(runner.model, 'neck', None) is not None else []
+    for number, part in enumerate(parts):
+        inner = [module for module in part.modules() if not list(module.children())][-1]
+        inner.register_forward_hook(lambda *call, number=number: seen.update({number: call[-1]}))
+    maps = runner.model.extract_feat(torch.randn(2, 3, 64, 64))
+    assert len(seen) == len(parts)
+    assert {level.dtype for level in maps} == {torch.float32}
+    assert {result.dtype for result in seen.values()} == {torch.bfloat16}
