@@ -2,8 +2,8 @@
 
 import pytest
 
-from mmvmlp.config.loading import load_config
 from mmvmlp.config import options as config_options
+from mmvmlp.config.loading import load_config
 
 DETECTOR = 'configs/mask_rcnn_hire_mlp_s.py'
 CLASSIFIER = 'configs/classify_hire_mlp_t_digits.py'
