@@ -113,7 +113,7 @@ def probe_wrapt() -> Probe:
     wrapt.register_post_import_hook(called.append, 'json')
     if called != [json]:
         raise RuntimeError('wrapt.register_post_import_hook does not call the hook')
-    return Probe(version=wrapt.__version__)
+    return Probe(version=metadata.version('wrapt'))
 
 
 def probe_mmengine() -> Probe:

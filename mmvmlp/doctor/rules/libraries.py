@@ -102,18 +102,18 @@ def rule_pycocotools(facts: Facts) -> Iterator[Finding]:
 
 def rule_own_dependencies(facts: Facts) -> Iterator[Finding]:
     """Find missing or broken packages that mmvmlp itself imports."""
-    for name, blocks, purpose in (
-        ('safetensors', True, 'checkpoints are read with it'),
-        ('wrapt', False, 'without it _base_ = "mmvmlp::..." and mmpretrain.list_models fail'),
+    for name, purpose in (
+        ('safetensors', 'checkpoints are read with it'),
+        ('wrapt', 'without it `mmvmlp train` and `_base_ = "mmvmlp::..."` fail'),
     ):
         probe = facts.probe(name)
         if probe.missing:
             yield Finding(
-                blocks, f'{name} is not installed; {purpose}.', f'pip install {pinned(name)}'
+                True, f'{name} is not installed; {purpose}.', f'pip install {pinned(name)}'
             )
         elif probe.error and not reported_elsewhere(facts, name):
             yield Finding(
-                blocks,
+                True,
                 f'{name} does not work; {purpose}: {probe.error}',
                 f'{REINSTALL} {pinned(name)}',
             )

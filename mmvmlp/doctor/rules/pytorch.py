@@ -13,7 +13,7 @@ from mmvmlp.doctor.packages import (
     matching_torch_pair,
     release,
 )
-from mmvmlp.doctor.rules.finding import Finding
+from mmvmlp.doctor.rules.finding import Finding, reported_elsewhere
 
 
 def rule_torch(facts: Facts) -> Iterator[Finding]:
@@ -56,7 +56,7 @@ def rule_torchvision(facts: Facts) -> Iterator[Finding]:
         reason = f'torch 2.{minor[0][0]} goes with torchvision 0.{minor[0][0] + 15}.'
     elif vision.error and 'operator torchvision::' in vision.error:
         reason = 'They are different builds: both must come from one index.'
-    elif vision.error:
+    elif vision.error and not reported_elsewhere(facts, 'torchvision'):
         reason = 'torchvision does not work.'
     else:
         return
