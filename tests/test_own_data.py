@@ -140,7 +140,7 @@ def test_objects_with_the_inherited_warm_up(objects):
     config = config.replace(str(tuple('0123456789')), str(tuple('9876543210')))
     config = config.replace('param_scheduler[0].end = 7\n', '')
     (error,) = (text for blocks, text in found(config, objects) if blocks)
-    assert 'warms up for 500 iterations, and the training has 288' in error
+    assert 'warms up for 500 of 288 iterations' in error
     assert 'param_scheduler.0.end=29' in error
 
 
