@@ -13,7 +13,7 @@ from typing import Any
 from mmengine import fileio
 
 from development.generated_document import markdown_table, with_sections
-from mmvmlp.analysis.complexity import count_complexity, papers_shape
+from mmvmlp.analysis.complexity import count_complexity, default_shape
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.config.loading import load_config
 from mmvmlp.output_files import write_atomically
@@ -59,7 +59,7 @@ def write_model_zoo(checkout: Path, document: Path, report: Callable[[str], None
 
 def _count(checkout: Path, model: dict[str, Any]) -> None:
     config = load_config(checkout / model['Config'])
-    parts = count_complexity(config, *papers_shape(config))
+    parts = count_complexity(config, *default_shape(config))
     # The names of OpenMMLab's metafiles.
     model['Metadata']['Parameters'] = sum(part.parameters for part in parts)
     model['Metadata']['FLOPs'] = sum(part.macs for part in parts)

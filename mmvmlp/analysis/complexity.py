@@ -80,7 +80,7 @@ def count_complexity(
     return parts
 
 
-def papers_shape(config: Config) -> tuple[int, int]:
+def default_shape(config: Config) -> tuple[int, int]:
     """Return height and width of the image for which papers count, by a config's toolbox.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Measure the peak memory of backbones' forward passes, one image each."""
+"""Measure the peak memory of backbones in a forward pass with one image."""
 
 import argparse
 
@@ -16,7 +16,7 @@ def parse_arguments() -> argparse.Namespace:
         nargs='*',
         default=['hire_mlp_small', 'smlpnet_tiny', 's2_mlp_deep', 'resmlp_s12', 'mlp_mixer_s16'],
         metavar='NAME',
-        help='backbones; the last column is relative to the first of them',
+        help='backbones; the last column is relative to the first one',
     )
     parser.add_argument(
         '--shape',
@@ -24,19 +24,19 @@ def parse_arguments() -> argparse.Namespace:
         nargs=2,
         default=[800, 1216],
         metavar=('HEIGHT', 'WIDTH'),
-        help='of the image in pixels',
+        help='image size in pixels',
     )
     parser.add_argument('--device', default='cpu', help='cpu, cuda, or cuda:N')
     return parser.parse_args()
 
 
 def main() -> int:
-    """Measure, and print a table."""
+    """Print a table of memory."""
     arguments = parse_arguments()
     height, width = arguments.shape
     with one_clear_error():
         measured = measure_forward_memory(arguments.names, height, width, arguments.device)
-        print('| backbone | weights (MB) | peak of the pass (MB) | relative |\n|---|---|---|---|')
+        print('| backbone | weights (MB) | forward peak (MB) | relative |\n|---|---|---|---|')
         first = 0
         for memory in measured:
             first = first or memory.peak
