@@ -16,7 +16,7 @@ def parse_arguments() -> argparse.Namespace:
         nargs='*',
         default=['hire_mlp_small', 'smlpnet_tiny', 's2_mlp_deep', 'resmlp_s12', 'mlp_mixer_s16'],
         metavar='NAME',
-        help='backbones; the last column is relative to the first one',
+        help='backbones; the last column is relative to the first of them',
     )
     parser.add_argument(
         '--shape',

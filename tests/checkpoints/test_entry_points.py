@@ -33,7 +33,10 @@ class Run:
     def command(self, name, *arguments):
         arguments = [str(argument) for argument in arguments]
         self.monkeypatch.setattr(sys, 'argv', [f'{name}.py', *arguments])
-        runpy.run_path(f'tools/{name}.py', run_name='__main__')
+        with pytest.raises(SystemExit) as exited:
+            runpy.run_path(f'tools/{name}.py', run_name='__main__')
+        if exited.value.code:
+            raise exited.value
 
     def train(self, *arguments, options=(), epochs=1):
         self.command(

@@ -67,5 +67,5 @@ def test_floating_point_pixels_are_refused(tmp_path):
         cv2.imwrite(str(path), pixels[..., 0])
         np.testing.assert_array_equal(load(path), np.repeat(PIXELS[..., :1], 3, axis=2))
     cv2.imwrite(str(path), PIXELS[..., 0].astype(np.float32) / 255)
-    with pytest.raises(ImageReadError, match='floating-point pixels; accepted are integers'):
+    with pytest.raises(ImageReadError, match='floating-point pixels; accepted are 8-bit'):
         load(path)
