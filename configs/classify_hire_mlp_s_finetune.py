@@ -1,6 +1,6 @@
-# Hire-MLP-S on images of your own, a folder a class in data/images/train/ and data/images/val/,
-# from ImageNet weights: plain crops and flips, 30 epochs, and a learning rate that falls with the
-# distance from the head.
+# Fine-tunes Hire-MLP-S from ImageNet weights on your own images, in one folder per class under
+# data/images/train/ and data/images/val/: crops and flips, 30 epochs, layer-wise learning-rate
+# decay.
 _base_ = 'classify_hire_mlp_s.py'
 
 data_root = 'data/images/'
@@ -14,7 +14,7 @@ train_pipeline = [
 data_preprocessor = dict(num_classes=num_classes)
 model = dict(head=dict(num_classes=num_classes), train_cfg=dict(_delete_=True))
 
-# Repeated augmentation takes a third of the images an epoch, and none of fewer than 256.
+# Not repeated augmentation, which samples only a third of the images per epoch, or none of < 256.
 train_dataloader = dict(
     batch_size=64,
     sampler=dict(type='DefaultSampler'),
@@ -50,7 +50,7 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=True, end=3, convert_to_iter_based=True),
     dict(
         type='CosineAnnealingLR',
-        # A fraction: 1e-6 for all would be more than the lowest layers ever have.
+        # A ratio, since an absolute value of 1e-6 exceeds the learning rate of the lowest layers.
         eta_min_ratio=0.01,
         by_epoch=True,
         begin=3,

@@ -1,6 +1,6 @@
-# Hire-MLP-Tiny on small pictures of one digit, in folders by class as ImageNet is, trained from
-# scratch on two cores: plain SGD, no mixing of pictures. Its data:
-# python tools/make_digits.py data/digits_classes --layout imagenet --train 20000 --val 1000 \
+# Hire-MLP-Tiny on small images of one digit, in ImageNet's layout, trained from scratch on two
+# cores with SGD, without Mixup and CutMix. Generate its data with
+# mmvmlp make-digits data/digits_classes --layout imagenet --train 20000 --val 1000 \
 #     --size 32 --digits-per-scene 1 1 --digit-height 0.75 0.95
 _base_ = ['classify_hire_mlp_t.py', '_base_/digits.py']
 
@@ -11,11 +11,11 @@ size = 32
 data_preprocessor = dict(num_classes=num_classes)
 model = dict(head=dict(num_classes=num_classes), train_cfg=dict(_delete_=True))
 
-# No flips: a mirrored digit is none.
+# No flips, since mirrored digits are not digits.
 train_pipeline = [
     _base_.load_image,
     dict(type='RandomResizedCrop', scale=size, crop_ratio_range=(0.8, 1.0)),
-    # Val's writers differ from train's, most of all in their slant.
+    # Writers of val differ from those of train, mostly in slant.
     dict(
         type='Shear',
         magnitude_range=(0.0, 0.2),
@@ -34,7 +34,7 @@ test_pipeline = [
     *_base_.grey,
     dict(type='PackInputs'),
 ]
-# Loaded by the training process itself: the pictures are small, and two cores are few.
+# No worker processes: images are small, and two cores are few.
 loader = dict(batch_size=32, num_workers=0, persistent_workers=False)
 dataset = dict(_delete_=True, type='CustomDataset', data_root=data_root)
 train_dataloader = dict(

@@ -1,13 +1,13 @@
 # UperNet on small digit scenes in ADE20K's layout, background and ten digits: the model of
-# upernet.py with narrow heads, trained from scratch on two cores with plain SGD. Its data:
-# python tools/make_digits.py data/digits_ade --layout ade --train 4000 --val 200 --size 96 \
+# upernet.py with narrow heads, trained from scratch on two cores with SGD. Generate its data with
+# mmvmlp make-digits data/digits_ade --layout ade --train 4000 --val 200 --size 96 \
 #     --digit-height 0.3 0.5
 _base_ = ['upernet_hire_mlp_t.py', '_base_/digits.py']
 
 data_root = 'data/digits_ade/'
 scene_size = (96, 96)
 classes = ('background', *'0123456789')
-# Three of four pixels are background, and a network learns to say so first.
+# Three quarters of the pixels are background.
 loss = dict(class_weight=[0.4] + [1.0] * 10)
 head = dict(channels=64, num_classes=len(classes), loss_decode=loss)
 
@@ -17,7 +17,7 @@ model = dict(
     auxiliary_head=head,
 )
 
-# No flips: a mirrored digit is none.
+# No flips, since mirrored digits are not digits.
 train_pipeline = [
     _base_.load_image,
     dict(type='LoadAnnotations'),
@@ -31,7 +31,7 @@ test_pipeline = [
     dict(type='LoadAnnotations'),
     dict(type='PackSegInputs'),
 ]
-# The inherited scales and crops are ADE20K's.
+# The inherited pipeline has scales for ADE20K.
 tta_pipeline = None
 dataset = dict(
     type='BaseSegDataset',
@@ -39,7 +39,7 @@ dataset = dict(
     metainfo=dict(classes=classes),
     reduce_zero_label=False,
 )
-# Loaded by the training process itself: the scenes are small, and two cores are few.
+# No worker processes: scenes are small, and two cores are few.
 loader = dict(num_workers=0, persistent_workers=False)
 train_dataloader = dict(**loader, batch_size=8, dataset=dict(**dataset, pipeline=train_pipeline))
 val_dataloader = dict(**loader, batch_size=8, dataset=dict(**dataset, pipeline=test_pipeline))

@@ -1,1 +1,1 @@
-"""Programs for those who work on mmvmlp."""
+"""Programs for developers of mmvmlp."""

@@ -1,4 +1,4 @@
-"""Documents with tables that a command writes, between prose that people write."""
+"""Documents with generated sections between handwritten text."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pathlib import Path
 
 
 def with_sections(document: Path, sections: Mapping[str, str]) -> str:
-    """Return a document's text with new contents in its sections; the file stays as it is.
+    """Return a document's text with new contents of its sections; the file is unchanged.
 
     Args:
-        document: A section ``NAME`` stands between ``<!-- begin NAME -->`` and
+        document: Document with each section between ``<!-- begin NAME -->`` and
             ``<!-- end NAME -->``.
-        sections: The contents by name.
+        sections: Contents by name.
 
     Raises:
-        FileNotFoundError: If there is no document.
+        FileNotFoundError: If the document does not exist.
         ValueError: If it lacks a pair of markers.
     """
     if not document.is_file():
-        raise FileNotFoundError(f'document {str(document)!r}: there is no such file')
+        raise FileNotFoundError(f'document {str(document)!r} does not exist')
     text = document.read_text(encoding='utf-8')
     for name, contents in sections.items():
         text = _replaced(text, name, contents, document)
@@ -38,6 +38,6 @@ def _replaced(text: str, name: str, contents: str, document: Path) -> str:
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown, a line a row."""
+    """Format a table in Markdown."""
     lines = [headings, ['---'] * len(headings), *rows]
     return '\n'.join(f'| {" | ".join(line)} |' for line in lines)

@@ -1,6 +1,6 @@
-"""Counts every model of the model index, into the metafiles and docs/model_zoo.md.
+"""Count all models of the model index, and update the metafiles and docs/model_zoo.md.
 
-python -m development.model_zoo
+Run as ``python -m development.model_zoo``.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from typing import Any
 from mmengine import fileio
 
 from development.generated_document import markdown_table, with_sections
-from mmvmlp.analysis.complexity import count_complexity, papers_shape
+from mmvmlp.analysis.complexity import count_complexity, default_shape
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.config.loading import load_config
 from mmvmlp.output_files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 INDEX = 'model-index.yml'
-# Sections of the page, and the data set of the models that each has.
+# Data sets by section of the page.
 SECTIONS = {'imagenet': 'ImageNet-1k', 'coco': 'COCO', 'ade20k': 'ADE20K'}
 
 
 def write_model_zoo(checkout: Path, document: Path, report: Callable[[str], None] = print) -> None:
-    """Count every model of the index anew, into its metafile and into the page.
+    """Count all models of the index, and update metafiles and page.
 
     Args:
-        checkout: The folder that has ``model-index.yml`` and the configs.
+        checkout: Folder of ``model-index.yml`` and the configs.
         document: The page, with sections as in :mod:`development.generated_document`.
-        report: Called with the name of each model that is counted.
+        report: Called with the name of each model.
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -59,8 +59,8 @@ def write_model_zoo(checkout: Path, document: Path, report: Callable[[str], None
 
 def _count(checkout: Path, model: dict[str, Any]) -> None:
     config = load_config(checkout / model['Config'])
-    parts = count_complexity(config, *papers_shape(config))
-    # The names of OpenMMLab's metafiles.
+    parts = count_complexity(config, *default_shape(config))
+    # Names used in OpenMMLab's metafiles.
     model['Metadata']['Parameters'] = sum(part.parameters for part in parts)
     model['Metadata']['FLOPs'] = sum(part.macs for part in parts)
 
@@ -75,7 +75,7 @@ def _table(models: Sequence[dict[str, Any]]) -> str:
         for key, unit in (('Parameters', 1e6), ('FLOPs', 1e9)):
             ours, theirs = metadata[key] / unit, published.get(key, 0) / unit
             cells.append(f'{ours:.2f}')
-            # Adding zero takes the sign from a negative one.
+            # Adding zero turns -0.0 into 0.0.
             difference = round(100 * (ours / theirs - 1), 1) + 0.0 if theirs else 0.0
             cells.append(f'{theirs:g} ({difference:+.1f} %)' if theirs else '')
         metrics = [
@@ -92,7 +92,7 @@ def _table(models: Sequence[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Write metafiles and page."""
+    """Update metafiles and page."""
     argparse.ArgumentParser(description=(__doc__ or '').splitlines()[0]).parse_args()
     with one_clear_error('development'):
         write_model_zoo(ROOT, ROOT / 'docs/model_zoo.md')

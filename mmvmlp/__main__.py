@@ -1,4 +1,4 @@
-"""Runs the commands where the script ``mmvmlp`` is not on the path: ``python -m mmvmlp``."""
+"""Run the commands with ``python -m mmvmlp``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Backbones and classifiers by name."""
+"""Build backbones and classifiers by name."""
 
 import fnmatch
 from typing import TYPE_CHECKING, Any
@@ -22,45 +22,45 @@ def _variants() -> dict[str, tuple[type[VisionMLP], str]]:
 
 
 def list_backbones(pattern: str = '*') -> list[str]:
-    """List the names that :func:`build_backbone` knows.
+    """List the names of all backbones.
 
     Args:
-        pattern: A shell pattern that names must match, such as ``'hire*'``.
+        pattern: Shell pattern for the names, such as ``'hire*'``.
     """
     return fnmatch.filter(_variants(), pattern)
 
 
 def resolve_name(name: str) -> str:
-    """Return the name in :func:`list_backbones` that another spelling stands for.
+    """Return the canonical name of a backbone for any spelling.
 
     Args:
-        name: As :func:`build_backbone` takes it.
+        name: A name that :func:`build_backbone` accepts.
 
     Raises:
-        ValueError: If it stands for none of them.
+        ValueError: If the name is unknown.
     """
     known = _variants()
     canonical = canonical_name(name, known) if isinstance(name, str) else None
     if canonical is None:
         raise ValueError(
-            f'name={name!r} is no backbone{suggestion(str(name), known)}; known are '
+            f'name={name!r} is not a backbone{suggestion(str(name), known)}; accepted are '
             f'{", ".join(known)}'
         )
     return canonical
 
 
 def build_backbone(name: str, **kwargs: Any) -> VisionMLP:
-    """Build a backbone from its name; needs torch and mmengine, no toolbox.
+    """Build a backbone by name; requires torch and mmengine, but no toolbox.
 
     Args:
-        name: One of :func:`list_backbones`. Other spellings are understood, too: that of the
-            configs (``'hire_mlp_t'``) and that of model hubs (``'Hire-MLP-T_in1k'``).
-        **kwargs: The backbone's arguments beyond ``arch``. With an ``init_cfg`` the weights are
-            initialised at once.
+        name: One of :func:`list_backbones`, also as spelled in configs (``'hire_mlp_t'``) or model
+            hubs (``'Hire-MLP-T_in1k'``).
+        **kwargs: Arguments of the backbone except ``arch``. With ``init_cfg``, the weights are
+            initialised immediately.
 
     Raises:
         TypeError: If an argument is unknown.
-        ValueError: If the name or an argument's value is not accepted.
+        ValueError: If the name or an argument is not accepted.
     """
     family, variant = _variants()[resolve_name(name)]
     backbone = family(arch=variant, **kwargs)
@@ -75,25 +75,25 @@ def build_classifier(name: str, num_classes: int = 1000, **kwargs: Any) -> 'Imag
     S²-MLP alone has no final norm.
 
     Args:
-        name: As :func:`build_backbone` takes it.
+        name: A name that :func:`build_backbone` accepts.
         num_classes: Outputs of the linear layer.
-        **kwargs: The backbone's arguments beyond ``arch``, ``out_indices`` and ``out_norm``.
+        **kwargs: Arguments of the backbone except ``arch``, ``out_indices`` and ``out_norm``.
 
     Returns:
-        An mmpretrain classifier; called on images (N, in_channels, H, W) it gives logits
+        An mmpretrain classifier; called on images (N, in_channels, H, W), it returns logits
         (N, num_classes).
 
     Raises:
         ImportError: If mmpretrain is not installed.
         TypeError: If an argument is unknown.
-        ValueError: If the name or an argument's value is not accepted.
+        ValueError: If the name or an argument is not accepted.
     """
     from mmpretrain.models import ImageClassifier
 
     num_classes = positive_integer('num_classes', num_classes)
     has_final_norm = _variants()[resolve_name(name)][0].has_final_norm
     backbone = build_backbone(name, out_indices=(-1,), out_norm=has_final_norm, **kwargs)
-    # Full names: the default scope may be another toolbox's, which has namesakes.
+    # Full names, since other toolboxes register the same names.
     classifier = ImageClassifier(
         backbone=backbone,
         data_preprocessor={'type': 'mmpretrain.ClsDataPreprocessor'},

@@ -1,8 +1,7 @@
-"""Extensions of mmengine and mmpretrain, made when those are imported.
+"""Extensions of mmengine and mmpretrain, applied when these are imported.
 
-mmengine finds ``_base_ = 'mmvmlp::mask_rcnn_hire_mlp_s.py'``, and mmpretrain lists and builds our
-classifiers by name. Nothing here imports either: that would take seconds, and fail where they are
-missing.
+They let mmengine resolve ``_base_ = 'mmvmlp::mask_rcnn_hire_mlp_s.py'``, and mmpretrain list and
+build our classifiers by name. Neither is imported here, which would take seconds, or fail.
 """
 
 import sys
@@ -13,7 +12,7 @@ from wrapt import register_post_import_hook
 
 SCOPE = 'mmvmlp'
 MIM_FOLDER = Path(__file__).parent / '.mim'
-"""Configs, tools and the model index as they travel in a wheel; links in a checkout."""
+"""Configs, tools and the model index in a wheel; links to them in a checkout."""
 
 
 def extend_toolboxes() -> None:
@@ -40,36 +39,36 @@ def _inherit_our_configs(module: Any) -> None:
 
 
 def path_of_config(name: str) -> Path:
-    """Return where a config of this package is.
+    """Return the path of a config of this package.
 
     Args:
-        name: Its file name, as in ``'mmvmlp::NAME.py'``.
+        name: File name, as in ``'mmvmlp::NAME.py'``.
 
     Raises:
-        FileNotFoundError: If there is none of that name.
+        FileNotFoundError: If the config does not exist.
     """
     path = MIM_FOLDER / 'configs' / name
     if not path.is_file():
         raise FileNotFoundError(
-            f"config '{SCOPE}::{name}': there is no such file in {MIM_FOLDER / 'configs'}"
+            f"config '{SCOPE}::{name}' does not exist in {MIM_FOLDER / 'configs'}"
         )
     return path
 
 
 def _get_our_configs_and_models(module: Any) -> None:
-    """Let ``mmengine.hub`` get the configs of this package, and models from them."""
+    """Let ``mmengine.hub`` load configs and models of this package."""
     original_path, original_model = module._get_package_and_cfg_path, module.get_model
 
     def get_package_and_cfg_path(cfg_path: str) -> tuple[str, str]:
         package, _, name = cfg_path.partition('::')
-        # mmengine itself asks for a folder before the file.
+        # mmengine itself requires a folder in the name.
         return (package, name) if package == SCOPE else original_path(cfg_path)
 
     def get_model(cfg_path: str, pretrained: bool = False, **kwargs: Any) -> Any:
         if cfg_path.partition('::')[0] != SCOPE:
             return original_model(cfg_path, pretrained, **kwargs)
         config = module.get_config(cfg_path, pretrained)
-        # The types of a config are its toolbox's, whatever package the config is in.
+        # Types are looked up in the config's toolbox.
         with module.DefaultScope.overwrite_default_scope(config.default_scope):
             config.model.setdefault('data_preprocessor', config.get('data_preprocessor'))
             return module.MODELS.build(config.model, default_args=kwargs)
@@ -81,7 +80,7 @@ def _get_our_configs_and_models(module: Any) -> None:
 
 
 def _list_our_classifiers(module: Any) -> None:
-    """Add the classifiers of our model index to those that mmpretrain knows."""
+    """Add the classifiers of our model index to mmpretrain's."""
     index = module.load(str(MIM_FOLDER / 'model-index.yml'))
     index.build_models_with_collections()
     for model in index.models:

@@ -1,4 +1,4 @@
-"""Writing files that are whole or not there."""
+"""Write files atomically, and check beforehand that they can be written."""
 
 import os
 import secrets
@@ -8,17 +8,16 @@ from pathlib import Path
 
 
 def write_atomically(file: Path, contents: bytes) -> None:
-    """Write a file under a temporary name beside its place, and rename it when it is complete.
+    """Write a file under a temporary name in the same folder, then rename it.
 
     Args:
-        file: What to write; its folder must exist. What is there is replaced.
-        contents: All of it.
+        file: The file; its folder must exist. An existing file is replaced.
+        contents: Its contents.
 
     Raises:
-        OSError: With the file's name, if it cannot be written.
+        OSError: If the file cannot be written.
     """
-    # Opened as any other file is, so that it gets the same permissions; tempfile's are for their
-    # owner alone.
+    # Not tempfile, whose files are readable by their owner only.
     temporary = file.with_name(f'.{secrets.token_hex(8)}.incomplete')
     try:
         with temporary.open('xb') as stream:
@@ -33,47 +32,47 @@ def write_atomically(file: Path, contents: bytes) -> None:
 
 
 def check_file_can_be_written(file: Path, setting: str) -> None:
-    """Look whether a file can be written, before the work whose result it is to hold.
+    """Check that a file can be written, before computing its contents.
 
     Args:
-        file: It may be there, to be replaced; its folder may be missing.
-        setting: What names the file, for the message.
+        file: The file; it may exist, and its folder may be missing.
+        setting: Name of the setting, for errors.
 
     Raises:
-        OSError: If something else is there, or nothing can be written there.
+        OSError: If the file cannot be written, or exists and is not a file.
     """
     if file.is_file():
         check_folder_can_be_written(file.parent, setting)
     elif os.path.lexists(file):
-        raise OSError(f'{setting} {str(file)!r} is there and is not a file')
+        raise OSError(f'{setting} {str(file)!r} exists and is not a file')
     else:
-        # A folder could be made where a file can.
+        # Where a folder can be created, a file can be too.
         check_folder_can_be_written(file, setting)
 
 
 def check_folder_can_be_written(folder: str | Path, setting: str) -> None:
-    """Look whether files can be written into a folder, without making it.
+    """Check that files can be written into a folder, without creating it.
 
     Args:
-        folder: It may be missing, and the folders that it is in.
-        setting: What names the folder, for the message.
+        folder: The folder; it and its parents may be missing.
+        setting: Name of the setting, for errors.
 
     Raises:
-        OSError: If a file is in the way, or nothing can be written there.
+        OSError: If a file is in the way, or the folder is not writable.
         ValueError: If the name is empty.
     """
     if not str(folder):
-        raise ValueError(f"{setting} '': the name of a folder is accepted")
+        raise ValueError(f"{setting} '': a folder name is accepted")
     wanted = existing = os.path.abspath(folder)
     while not os.path.lexists(existing):
         existing = os.path.dirname(existing)
     if not os.path.isdir(existing):
         raise NotADirectoryError(f'{setting} {str(folder)!r}: {existing!r} is not a folder')
     try:
-        # Permissions alone do not tell: a file system may be read-only, or limit names.
+        # Checking permissions is not enough: file systems may be read-only or limit names.
         with tempfile.TemporaryDirectory(dir=existing, prefix='.') as trial:
             os.makedirs(os.path.join(trial, os.path.relpath(wanted, existing)), exist_ok=True)
     except OSError as error:
         raise type(error)(
-            f'{setting} {str(folder)!r}: it cannot be written in {existing!r} ({error.strerror})'
+            f'{setting} {str(folder)!r} cannot be written in {existing!r} ({error.strerror})'
         ) from error

@@ -1,7 +1,7 @@
-"""Registries of the scope ``mmvmlp``: children of mmengine's root registries.
+"""Registries of the scope ``mmvmlp``, children of mmengine's root registries.
 
-Because they are children with import locations, ``type='mmvmlp.HireMLP'`` resolves from mmdet,
-mmsegmentation and mmpretrain alike as soon as this package can be imported.
+Their import locations let ``type='mmvmlp.HireMLP'`` resolve in mmdet, mmsegmentation and mmpretrain
+whenever this package is importable.
 """
 
 from mmengine.registry import HOOKS as ROOT_HOOKS
@@ -38,7 +38,6 @@ TRANSFORMS = Registry(
     locations=['mmvmlp.datasets.loading'],
 )
 
-# mmcv fills the root registry with norm layers when it is imported; these are ours, so that
-# `norm_cfg` means the same where only torch and mmengine are installed.
+# mmcv registers these norms too, but `norm_cfg` must also work without it.
 MODELS.register_module('BN', module=nn.BatchNorm2d)
 MODELS.register_module('SyncBN', module=nn.SyncBatchNorm)

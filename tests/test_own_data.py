@@ -16,18 +16,18 @@ SECTIONS = dict(
     re.findall(r'^## (.+?)\n(?:(?!^## ).)*?^```sh\n(.+?)^```$', PAGE, re.MULTILINE | re.DOTALL)
 )
 RESULTS = {
-    "Boxes and masks in COCO's format": ['my_detector/predictions/predictions.json'],
-    'Masks in folders, as ADE20K has them': ['my_segmentor/iter_10.pth'],
-    'A folder a class': ['my_classifier/epoch_1.pth'],
+    'Boxes and masks in COCO format': ['my_detector/predictions/predictions.json'],
+    "Segmentation masks in ADE20K's layout": ['my_segmentor/iter_10.pth'],
+    'One folder per class': ['my_classifier/epoch_1.pth'],
 }
 # The other methods that the text below a section's commands names: the config inherited, and what
 # stands in the model's place.
 OTHER_METHODS = {
-    "Boxes and masks in COCO's format": (
+    'Boxes and masks in COCO format': (
         'configs/retinanet_hire_mlp_t.py',
         'model = dict(bbox_head=dict(num_classes=10))',
     ),
-    'Masks in folders, as ADE20K has them': (
+    "Segmentation masks in ADE20K's layout": (
         'configs/upernet_hire_mlp_t.py',
         'auxiliary_head=dict(num_classes=len(classes))',
     ),
@@ -113,7 +113,7 @@ def objects(tmp_path, monkeypatch):
 
 
 def test_objects_of_other_names_formats_and_order(objects):
-    config = config_of("Boxes and masks in COCO's format").replace('(320, 320)', '(64, 64)')
+    config = config_of('Boxes and masks in COCO format').replace('(320, 320)', '(64, 64)')
     errors = [text for blocks, text in found(config, objects) if blocks]
     for split in ('train', 'val'):
         prefix = f"data_prefix=dict(img='pictures_{split}/')"
@@ -133,14 +133,14 @@ def test_objects_of_other_names_formats_and_order(objects):
 
 
 def test_objects_with_the_inherited_warm_up(objects):
-    config = config_of("Boxes and masks in COCO's format").replace('(320, 320)', '(64, 64)')
+    config = config_of('Boxes and masks in COCO format').replace('(320, 320)', '(64, 64)')
     for split in ('train', 'val'):
         config = config.replace(f'annotations/instances_{split}2017.json', f'{split}.json')
         config = config.replace(f'{split}2017/', f'pictures_{split}/')
     config = config.replace(str(tuple('0123456789')), str(tuple('9876543210')))
     config = config.replace('param_scheduler[0].end = 7\n', '')
     (error,) = (text for blocks, text in found(config, objects) if blocks)
-    assert 'warms up for 500 iterations, and the training has 288' in error
+    assert 'warms up for 500 of 288 iterations' in error
     assert 'param_scheduler.0.end=29' in error
 
 
@@ -150,7 +150,7 @@ def test_regions_of_other_names_and_formats(tmp_path, monkeypatch):
     make_digit_scenes(data, 'ade', 48, 12, 64, progress=False)
     as_png(data / 'images')
     (data / 'images').rename(data / 'photos')
-    config = config_of('Masks in folders, as ADE20K has them')
+    config = config_of("Segmentation masks in ADE20K's layout")
     config = config.replace('(1024, 256)', '(256, 64)').replace('(256, 256)', '(64, 64)')
     errors = [text for blocks, text in found(config, tmp_path) if blocks]
     assert errors
@@ -169,7 +169,7 @@ def test_classes_in_folders_of_other_names_and_formats(tmp_path, monkeypatch):
     make_digit_scenes(data, 'imagenet', 48, 12, 64, progress=False)
     as_png(data)
     (data / 'train').rename(data / 'training')
-    config = config_of('A folder a class')
+    config = config_of('One folder per class')
     errors = [text for blocks, text in found(config, tmp_path) if blocks]
     assert errors
     assert all('data_prefix' in text and 'training' in text for text in errors), errors

@@ -120,5 +120,5 @@ def test_the_hub_and_our_commands_take_configs_by_name(tmp_path, monkeypatch, na
     monkeypatch.chdir(tmp_path)
     assert type(mmengine.hub.get_model(f'mmvmlp::{name}')).__name__ == kind
     assert load_config(f'mmvmlp::{name}').model.type == kind
-    with pytest.raises(FileNotFoundError, match="'mmvmlp::none.py': there is no such file in"):
+    with pytest.raises(FileNotFoundError, match="'mmvmlp::none.py' does not exist in"):
         load_config('mmvmlp::none.py')

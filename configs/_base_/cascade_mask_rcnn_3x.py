@@ -1,5 +1,5 @@
-# Cascade Mask R-CNN on COCO, 3x with several scales. The published FLOPs are reached only with the
-# box heads of Swin: four convolutions with norms and one linear layer, GIoU loss.
+# Cascade Mask R-CNN on COCO, multi-scale 3x schedule. The published FLOPs require the box heads of
+# Swin: four convolutions with norms and one linear layer, GIoU loss.
 _base_ = [
     'mmdet::_base_/models/cascade-mask-rcnn_r50_fpn.py',
     'datasets/coco_instance_multiscale.py',

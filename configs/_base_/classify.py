@@ -1,13 +1,13 @@
-# ImageNet-1K from scratch with the recipe of DeiT that Hire-MLP, sMLPNet and S2-MLP share: AdamW
-# 1e-3 for 1024 images a step (8 processes with 128 each), weight decay 0.05, 300 epochs, 20 of them
-# warm-up, cosine to 1e-5, label smoothing, Mixup and CutMix, repeated augmentation.
+# ImageNet-1K from scratch with DeiT's recipe, as used for Hire-MLP, sMLPNet and S2-MLP: AdamW, lr
+# 1e-3, batch size 1024 (8 processes with 128 images each), weight decay 0.05, 300 epochs, 20 epochs
+# of warm-up, cosine to 1e-5, label smoothing, Mixup and CutMix, repeated augmentation.
 _base_ = [
     'datasets/imagenet.py',
     'schedules/without_decay.py',
     'mmpretrain::_base_/default_runtime.py',
     'imports.py',
 ]
-# Each process normalises its own batch.
+# Batch norms are not synchronised.
 sync_bn = None
 
 model = dict(
@@ -24,7 +24,7 @@ model = dict(
     train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]),
 )
 
-# Without the scope that mmengine adds to what is inherited: browse_dataset.py fails on it.
+# Replaced, since browse_dataset.py fails on the scope that mmengine adds to inherited settings.
 visualizer = dict(
     _delete_=True, type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')]
 )

@@ -1,6 +1,6 @@
-# MLP-Mixer: Adam with decoupled weight decay 0.1, 1e-3 for 4096 images a step (32 processes with
-# 128 each), 300 epochs, 10k steps of warm-up (32 epochs), linear decay, gradients clipped at 1,
-# RandAugment with magnitude 15, Mixup 0.5. Images are scaled to -1 ... 1.
+# MLP-Mixer: Adam with decoupled weight decay 0.1, lr 1e-3, batch size 4096 (32 processes with 128
+# images each), 300 epochs, 10k steps of warm-up (32 epochs), linear decay, gradients clipped at 1,
+# RandAugment with magnitude 15, Mixup 0.5. Images are scaled to [-1, 1].
 _base_ = 'classify.py'
 
 data_preprocessor = dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5])

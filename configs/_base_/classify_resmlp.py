@@ -1,5 +1,5 @@
-# ResMLP: Lamb 5e-3 for 2048 images a step (8 processes with 256 each), weight decay 0.2, 400
-# epochs, 5 of them warm-up; tested on crops of 0.9. Its authors trained in float32 only.
+# ResMLP: Lamb, lr 5e-3, batch size 2048 (8 processes with 256 images each), weight decay 0.2, 400
+# epochs, 5 epochs of warm-up; test crop ratio 0.9. Its authors trained in float32 only.
 _base_ = 'classify.py'
 
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='Lamb', lr=5e-3, weight_decay=0.2))

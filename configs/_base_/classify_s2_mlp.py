@@ -1,4 +1,4 @@
-# S2-MLP has no norm in front of its linear layer.
+# S2-MLP has no final norm.
 _base_ = 'classify.py'
 
 model = dict(backbone=dict(out_norm=False))

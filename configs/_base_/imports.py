@@ -1,4 +1,4 @@
-# What makes the types of mmvmlp known where a checkpoint's config is read without it.
+# Registers the types of mmvmlp in programs that do not import it.
 custom_imports = dict(
     imports=[
         'mmvmlp.backbones',
@@ -8,5 +8,5 @@ custom_imports = dict(
     ],
     allow_failed_imports=False,
 )
-# Batch norms see the batches of all processes; on a single one they stay as they are.
+# Synchronises batch norms across processes; no effect with a single process.
 sync_bn = 'torch'

@@ -1,4 +1,4 @@
-# Mask R-CNN on COCO, 3x with several scales.
+# Mask R-CNN on COCO, multi-scale 3x schedule.
 _base_ = [
     'mmdet::_base_/models/mask-rcnn_r50_fpn.py',
     'datasets/coco_instance_multiscale.py',

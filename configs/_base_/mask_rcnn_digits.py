@@ -1,15 +1,15 @@
-# Mask R-CNN on the digit scenes of tools/make_digits.py: the model of mask_rcnn.py with a narrow
-# neck and heads that share what they learn between classes, trained from scratch on two cores.
+# Mask R-CNN on the digit scenes of `mmvmlp make-digits`: the model of mask_rcnn.py with a narrow
+# neck and class-agnostic heads, trained from scratch on two cores.
 _base_ = 'mask_rcnn.py'
 
 data_root = 'data/digits/'
 metainfo = dict(classes=tuple('0123456789'))
 norm_cfg = dict(type='BN')
 width = 64
-# One sample a bin, and torchvision's operator: on a CPU its backward pass is the faster one.
+# One sample per bin, and torchvision's operator, whose backward pass is faster on CPUs.
 roi_layer = dict(sampling_ratio=1, use_torchvision=True)
 
-# What a network of one stride has for a neck; the small ones have 192 channels at stride 8.
+# Neck of single-stride networks; the small ones have 192 channels at stride 8.
 pyramid_neck = [
     dict(type='mmvmlp.SimplePyramid', in_channels=192, stride=8),
     dict(
@@ -52,7 +52,7 @@ model = dict(
     test_cfg=dict(rpn=dict(nms_pre=400, max_per_img=200)),
 )
 
-# No flips: a mirrored digit is none.
+# No flips, since mirrored digits are not digits.
 scale = (160, 160)
 train_pipeline = [
     _base_.load_image,
@@ -69,7 +69,7 @@ test_pipeline = [
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
     ),
 ]
-# Loaded by the training process itself: the scenes are small, and two cores are few.
+# No worker processes: scenes are small, and two cores are few.
 train_dataloader = dict(
     batch_size=4,
     num_workers=0,

@@ -1,5 +1,5 @@
-# RetinaNet on COCO with mmdet's model, data and 1x schedule. It starts at stride 8: the backbone
-# emits no finer level, for its norm would never be trained.
+# RetinaNet on COCO with mmdet's model, data and 1x schedule. It starts at stride 8, so the backbone
+# does not emit the finer level, whose norm would be unused.
 _base_ = [
     'mmdet::_base_/models/retinanet_r50_fpn.py',
     'datasets/coco_detection.py',

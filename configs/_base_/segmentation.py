@@ -1,5 +1,5 @@
-# What all segmentors share: the frame of the model, and what the default_runtime.py and the
-# schedules of mmsegmentation set besides numbers; mmengine does not find those as mmseg::.
+# Settings shared by all segmentors: outline of the model, and the settings of mmsegmentation's
+# default_runtime.py and schedules, since mmengine cannot resolve `mmseg::`.
 _base_ = 'schedules/without_decay.py'
 
 model = dict(

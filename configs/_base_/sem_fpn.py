@@ -1,5 +1,5 @@
-# Semantic FPN on ADE20K as Hire-MLP-S was released: AdamW 2e-4, weight decay 0.05, 32 crops a step
-# (8 processes with 4 each), 40k steps, polynomial decay with power 0.9, no warm-up.
+# Semantic FPN on ADE20K as released for Hire-MLP-S: AdamW, lr 2e-4, weight decay 0.05, batch size
+# 32 (8 processes with 4 crops each), 40k steps, polynomial decay with power 0.9, no warm-up.
 _base_ = ['datasets/ade20k.py', 'segmentation.py', 'imports.py']
 
 model = dict(

@@ -1,5 +1,5 @@
-# UperNet on ADE20K as Hire-MLP-S was released: AdamW 1.2e-4, weight decay 0.01, 32 crops a step
-# (8 processes with 4 each), 80k steps, warm-up of 800.
+# UperNet on ADE20K as released for Hire-MLP-S: AdamW, lr 1.2e-4, weight decay 0.01, batch size 32
+# (8 processes with 4 crops each), 80k steps, 800 steps of warm-up.
 _base_ = ['datasets/ade20k.py', 'segmentation.py', 'imports.py']
 
 loss = dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)

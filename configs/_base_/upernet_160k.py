@@ -1,5 +1,5 @@
-# UperNet on ADE20K with the schedule of mmsegmentation's Swin and ConvNeXt: AdamW 6e-5, 16 crops a
-# step (8 processes with 2 each), 160k steps, warm-up of 1500.
+# UperNet on ADE20K with mmsegmentation's schedule for Swin and ConvNeXt: AdamW, lr 6e-5, batch size
+# 16 (8 processes with 2 crops each), 160k steps, 1500 steps of warm-up.
 _base_ = 'upernet.py'
 
 optim_wrapper = dict(optimizer=dict(lr=6e-5))

@@ -1,1 +1,1 @@
-"""Looking at models and their training: predictions drawn, contact sheets, curves."""
+"""Complexity and memory of models."""

@@ -1,4 +1,4 @@
-"""Parameters and multiply-accumulate operations of a config's model, part by part, without data."""
+"""Count the parameters and multiply-accumulate operations of each part of a config's model."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 SHAPES = {'mmpretrain': (224, 224), 'mmdet': (800, 1280), 'mmseg': (512, 2048)}
-"""Height and width of the image for which papers count, by toolbox."""
+"""Height and width of the image in papers, by toolbox."""
 
 
 @dataclass(frozen=True)
 class PartComplexity:
-    """What a part of a model needs.
+    """Complexity of a part of a model.
 
     Attributes:
-        name: The part's name in the model.
-        parameters: Numbers that training sets.
-        macs: Multiply-accumulate operations (MACs) of the part when one image is predicted:
-            products of its convolutions and linear layers, token mixing among them. Norms,
-            activations, interpolation, shifts, pooling and RoIAlign have none.
+        name: Name of the part in the model.
+        parameters: Number of learnable parameters.
+        macs: Multiply-accumulate operations (MACs) for predicting one image: those of convolutions
+            and linear layers, including token mixing. Norms, activations, interpolation, shifts,
+            pooling and RoIAlign count as zero.
     """
 
     name: str
@@ -37,25 +37,24 @@ class PartComplexity:
 def count_complexity(
     config: Config, height: int, width: int, *, num_proposals: int = 1000, num_masks: int = 100
 ) -> list[PartComplexity]:
-    """Count a model's parameters and MACs; nothing is computed, and no memory is taken.
+    """Count the parameters and MACs of a model on the meta device.
 
-    What papers print as FLOPs of classifiers, detectors and segmentors are these MACs, with the
-    default numbers of proposals and masks, and without the auxiliary head of a segmentor, which
-    only training uses.
+    Papers report these MACs as FLOPs, with the default numbers of proposals and masks, and without
+    the auxiliary head of a segmentor, which only training uses.
 
     Args:
-        config: Of a classifier of mmpretrain, a detector of mmdet that has dense heads, RoI heads
-            or both, or a segmentor of mmsegmentation.
-        height: Of the image in pixels.
-        width: Of the image in pixels.
-        num_proposals: Regions that a RoI head classifies.
-        num_masks: Regions that a RoI head segments.
+        config: Config of an mmpretrain classifier, an mmdet detector with dense heads, RoI heads or
+            both, or an mmsegmentation segmentor.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        num_proposals: Regions classified by a RoI head.
+        num_masks: Regions segmented by a RoI head.
 
     Returns:
-        The parts, in the order in which an image passes them.
+        Parts in forward order.
 
     Raises:
-        ValueError: If a number is not accepted, or the model is not built of these parts.
+        ValueError: If a number is not accepted, or the model has other parts.
     """
     numbers = {
         'height': height,
@@ -74,29 +73,29 @@ def count_complexity(
     missing = sum(p.numel() for p in model.parameters()) - sum(part.parameters for part in parts)
     if missing:
         raise ValueError(
-            f'a {type(model).__name__} has {missing} parameters outside '
-            f'{", ".join(part.name for part in parts)}: models of only these parts are accepted'
+            f'{type(model).__name__} has {missing} parameters outside '
+            f'{", ".join(part.name for part in parts)}; models with only these parts are accepted'
         )
     return parts
 
 
-def papers_shape(config: Config) -> tuple[int, int]:
-    """Return height and width of the image for which papers count, by a config's toolbox.
+def default_shape(config: Config) -> tuple[int, int]:
+    """Return the height and width of the image in papers, by a config's toolbox.
 
     Raises:
-        ValueError: If the config names none of the toolboxes.
+        ValueError: If ``default_scope`` is not a toolbox.
     """
     scope = config.get('default_scope')
     if scope not in SHAPES:
         raise ValueError(
-            f'default_scope={scope!r}: only with {", ".join(map(repr, SHAPES))} is the size of the '
-            'image known; give one by --shape HEIGHT WIDTH'
+            f'default_scope={scope!r}: the image size is known only for '
+            f'{", ".join(map(repr, SHAPES))}; set it with --shape HEIGHT WIDTH'
         )
     return SHAPES[scope]
 
 
 def _built_model(config: Config) -> Any:
-    """Build a config's model without its weights."""
+    """Build a config's model on the meta device."""
     settings, scope = config.get('model'), config.get('default_scope')
     if not isinstance(settings, Mapping) or 'type' not in settings:
         raise ValueError(f"the config's model={settings!r}: a mapping with a 'type' is accepted")
@@ -105,7 +104,7 @@ def _built_model(config: Config) -> Any:
         with torch.device('meta'):
             return MODELS.build(deepcopy(settings)).eval()
     except KeyError as error:
-        # mmengine's error for a type that no registry of the scope has.
+        # mmengine's error for a type that is not registered in the scope.
         raise ValueError(
             f"the config's model cannot be built with default_scope={scope!r}: {error.args[0]}"
         ) from error
@@ -114,9 +113,9 @@ def _built_model(config: Config) -> Any:
 def _counted(
     model: Any, height: int, width: int, num_proposals: int, num_masks: int
 ) -> Iterator[tuple[str, nn.Module, int]]:
-    """Send an image through a model, and yield each part with its MACs."""
+    """Run an image through a model, and yield each part with its MACs."""
     if not hasattr(model, 'backbone'):
-        raise ValueError(f'a {type(model).__name__} has no backbone: it cannot be counted')
+        raise ValueError(f'{type(model).__name__} has no backbone: a model with one is accepted')
     maps: Any = torch.empty(1, 3, height, width, device='meta')
     for name in ('backbone', 'neck'):
         if getattr(model, name, None) is not None:
@@ -137,7 +136,7 @@ def _counted(
 
 
 def _stages(module: nn.Module) -> list[Any]:
-    """Return the stages of a cascade, or the one there is."""
+    """Return the stages of a cascade, or a single stage."""
     return list(module) if isinstance(module, nn.ModuleList) else [module]
 
 
@@ -150,5 +149,5 @@ def _regions(extractor: Any, number: int) -> torch.Tensor:
 def _macs(part: Callable[[Any], Any], x: Any) -> tuple[Any, int]:
     with FlopCounterMode(display=False) as counter:
         output = part(x)
-    # The counter takes a product and its addition for two.
+    # The counter counts a multiplication and its addition as two.
     return output, counter.get_total_flops() // 2

@@ -1,4 +1,4 @@
-"""Peak memory of a backbone's forward pass, each measured in a process of its own."""
+"""Measure the peak memory of a backbone's forward pass, in a separate process."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ RESET_PEAK = Path('/proc/self/clear_refs')
 
 @dataclass(frozen=True)
 class ForwardMemory:
-    """What a forward pass needs.
+    """Memory of a forward pass.
 
     Attributes:
-        name: The backbone.
-        weights: Bytes of its parameters and buffers.
-        peak: Bytes that the pass needed at its peak beyond what was there before: the image, the
-            activations, and the workspace of the operators.
+        name: Name of the backbone.
+        weights: Size of its parameters and buffers in bytes.
+        peak: Peak memory in bytes beyond that before the forward pass: image, activations, and
+            workspace of the operators.
     """
 
     name: str
@@ -37,28 +37,28 @@ class ForwardMemory:
 def measure_forward_memory(
     names: Sequence[str], height: int, width: int, device: str = 'cpu'
 ) -> Iterator[ForwardMemory]:
-    """Measure backbones one after the other: one image, forward only, float32.
+    """Measure backbones one by one: one image, forward only, float32.
 
     Args:
-        names: As :func:`mmvmlp.build_backbone` takes them.
-        height: Of the image in pixels.
-        width: Of the image in pixels.
-        device: 'cpu', where the peak is that of the process (Linux only), or a CUDA device, where
-            it is that of PyTorch's allocator.
+        names: Names for :func:`mmvmlp.build_backbone`.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        device: 'cpu' for the peak of the process (Linux only), or a CUDA device for the peak of
+            PyTorch's allocator.
 
     Returns:
-        What each backbone needs, as it is measured.
+        Measurements, each yielded when it is complete.
 
     Raises:
-        OSError: If the CPU's peak cannot be read on this system.
-        ValueError: If a name or the device is not known, or the image too small.
+        OSError: If the peak of a process cannot be read on this system.
+        ValueError: If a name or the device is unknown, or the image is too small.
     """
     names = [resolve_name(name) for name in names]
     shape = (1, 3, positive_integer('height', height), positive_integer('width', width))
     _check_device(device)
     for name in names:
         with torch.device('meta'):
-            # It refuses an image that is too small before anything is measured.
+            # Refuses an image that is too small before anything is measured.
             build_backbone(name).eval()(torch.empty(shape))
     return (_measured_alone(name, height, width, device) for name in names)
 
@@ -72,14 +72,14 @@ def _check_device(device: str) -> None:
         raise ValueError(f"device={device!r}: 'cpu', 'cuda' and 'cuda:N' are accepted")
     if found.type == 'cuda' and (found.index or 0) >= torch.cuda.device_count():
         raise ValueError(
-            f'device={device!r}: PyTorch sees {torch.cuda.device_count()} CUDA devices here'
+            f'device={device!r}: PyTorch finds {torch.cuda.device_count()} CUDA devices'
         )
     if found.type == 'cpu' and not RESET_PEAK.exists():
-        raise OSError('the peak of a process can be read on Linux only; name a CUDA device')
+        raise OSError('peak memory of the CPU can be measured on Linux only; use a CUDA device')
 
 
 def _measured_alone(name: str, height: int, width: int, device: str) -> ForwardMemory:
-    # What an earlier network left to the allocator would hide what this one needs.
+    # Memory that an earlier network left in the allocator would hide this one's peak.
     with ProcessPoolExecutor(1, multiprocessing.get_context('spawn')) as pool:
         return pool.submit(_measure, name, height, width, device).result()
 
@@ -90,7 +90,7 @@ def _measure(name: str, height: int, width: int, device: str) -> ForwardMemory:
     weights = sum(
         tensor.numel() * tensor.element_size() for tensor in backbone.state_dict().values()
     )
-    # What the first call of an operator loads is not the network's.
+    # Warm up, since the first call of an operator loads its library.
     backbone(torch.zeros(1, 3, backbone.minimum_size, backbone.minimum_size, device=device))
     if torch.device(device).type == 'cpu':
         RESET_PEAK.write_text('5')
@@ -106,5 +106,5 @@ def _measure(name: str, height: int, width: int, device: str) -> ForwardMemory:
 def _process_peak() -> int:
     found = re.search(r'^VmHWM:\s+(\d+) kB', PROCESS_STATUS.read_text(), re.MULTILINE)
     if found is None:
-        raise OSError(f'{PROCESS_STATUS} says nothing of VmHWM')
+        raise OSError(f'{PROCESS_STATUS} has no line VmHWM')
     return 1024 * int(found[1])

@@ -1,4 +1,4 @@
-"""The backbones, one family a file, and the contract they share."""
+"""Backbones, one file per family, and their common base classes."""
 
 from mmvmlp.backbones.base import FeatureInfo, VisionMLP
 from mmvmlp.backbones.hire_mlp import HireMLP, HireMLPArchitecture

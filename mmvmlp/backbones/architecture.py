@@ -1,4 +1,4 @@
-"""The base of every family's architecture: its fields are checked by their types."""
+"""Base class of the families' architectures, which validates fields by their types."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -9,19 +9,19 @@ from mmvmlp.backbones.arguments import as_integer, as_number
 
 @dataclass(frozen=True)
 class Architecture:
-    """What distinguishes one network of a family from another.
+    """Architecture of a network of a family.
 
-    A family derives a frozen dataclass whose fields are ``int``, ``float``, ``bool``, or a tuple
-    of them. Numbers are positive and finite; a field's metadata can say otherwise of integers:
-    ``'lowest'`` is the lowest one accepted, and all must be a multiple of ``'multiple_of'``. What
-    depends on several fields is checked in the family's own ``__post_init__``.
+    Families derive frozen dataclasses with fields of type ``int``, ``float``, ``bool``, or tuples
+    of these. Numbers must be positive and finite; for integers, a field's metadata can set another
+    minimum (``'lowest'``) and a divisor (``'multiple_of'``). Constraints between fields are checked
+    in the family's ``__post_init__``.
 
     Raises:
-        ValueError: If a field has a value that is not accepted.
+        ValueError: If the value of a field is not accepted.
     """
 
     def __post_init__(self) -> None:
-        """Refuse values no network can be built from, and make every sequence a tuple."""
+        """Validate the fields, and convert sequences to tuples."""
         types = get_type_hints(type(self))
         for field in fields(self):
             given = getattr(self, field.name)
@@ -33,7 +33,7 @@ class Architecture:
 
 
 def _converted(value: object, wanted: Any, metadata: Mapping[str, Any]) -> Any:
-    """Return a value as the type that is wanted; none where it is not accepted."""
+    """Convert a value to a type, or return None if it is not accepted."""
     if get_origin(wanted) is tuple:
         types = get_args(wanted)
         if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != len(types):
@@ -45,7 +45,7 @@ def _converted(value: object, wanted: Any, metadata: Mapping[str, Any]) -> Any:
     if wanted is float:
         number = as_number(value)
         return None if number is None or number <= 0 else number
-    assert wanted is int, f'a field of type {wanted} has no check'
+    assert wanted is int, f'fields of type {wanted} are not supported'
     integer = as_integer(value)
     if integer is None or integer < metadata.get('lowest', 1):
         return None
@@ -53,7 +53,7 @@ def _converted(value: object, wanted: Any, metadata: Mapping[str, Any]) -> Any:
 
 
 def _accepted(wanted: Any, metadata: Mapping[str, Any]) -> str:
-    """Return what a field accepts, in words."""
+    """Describe the accepted values of a field."""
     if get_origin(wanted) is tuple:
         types = get_args(wanted)
         return f'a sequence of {len(types)} values, each {_accepted(types[0], metadata)},'

@@ -1,4 +1,4 @@
-"""Checks of arguments: integers are integers, truth values are not, and errors name them."""
+"""Validation of arguments, with errors that name them."""
 
 import math
 import numbers
@@ -6,7 +6,7 @@ import operator
 
 
 def as_integer(value: object) -> int | None:
-    """Return an integer of any library as Python's own; none for anything else, or a bool."""
+    """Convert an integer of any library to int; return None for bools and other values."""
     if isinstance(value, bool):
         return None
     try:
@@ -16,21 +16,21 @@ def as_integer(value: object) -> int | None:
 
 
 def as_number(value: object) -> float | None:
-    """Return a finite number of any library as Python's own; none for anything else, or a bool."""
+    """Convert a finite number of any library to float; return None for bools and other values."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return None
     return float(value) if math.isfinite(value) else None
 
 
 def positive_integer(name: str, value: object) -> int:
-    """Return an argument that is a positive integer, as Python's own.
+    """Convert a positive integer to int.
 
     Args:
-        name: The argument's name.
-        value: What it was given.
+        name: Name of the argument.
+        value: Its value.
 
     Raises:
-        ValueError: If it is something else.
+        ValueError: If it is not a positive integer.
     """
     integer = as_integer(value)
     if integer is None or integer < 1:
@@ -39,14 +39,14 @@ def positive_integer(name: str, value: object) -> int:
 
 
 def boolean(name: str, value: object) -> bool:
-    """Return an argument that is True or False.
+    """Return a boolean argument.
 
     Args:
-        name: The argument's name.
-        value: What it was given.
+        name: Name of the argument.
+        value: Its value.
 
     Raises:
-        ValueError: If it is something else.
+        ValueError: If it is not a bool.
     """
     if not isinstance(value, bool):
         raise ValueError(f'{name}={value!r}: True or False is accepted')

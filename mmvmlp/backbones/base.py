@@ -1,4 +1,4 @@
-"""The contract of every backbone: what goes in, what comes out, and what a config may set."""
+"""Base class of all backbones: arguments, stages, and feature maps."""
 
 import inspect
 import itertools
@@ -27,11 +27,11 @@ NUM_LEVELS = 4
 
 @dataclass(frozen=True)
 class FeatureInfo:
-    """What one emitted map looks like.
+    """Channels and stride of a feature map.
 
     Attributes:
-        channels: Channels of the map.
-        stride: Pixels of the image, along H and along W, for one step on the map.
+        channels: Number of channels.
+        stride: Distance between neighbouring positions in image pixels, along H and W.
     """
 
     channels: int
@@ -39,11 +39,11 @@ class FeatureInfo:
 
 
 class Stage(nn.Module):
-    """A level of the pyramid: what lowers the resolution, then blocks that keep it.
+    """A stage: downsampling, then blocks at constant resolution.
 
     Args:
-        blocks: Maps (N, C, H, W) to (N, C, H, W), each.
-        downsample: What brings the previous level's map to this one; none where the stem did.
+        blocks: Modules from (N, C, H, W) to (N, C, H, W).
+        downsample: Downsampling from the previous stage; by default none.
     """
 
     def __init__(self, blocks: Sequence[nn.Module], downsample: nn.Module | None = None) -> None:
@@ -53,55 +53,54 @@ class Stage(nn.Module):
 
 
 class VisionMLP(BaseModule):
-    """A backbone that gives a tuple of NCHW maps for images of any size.
+    """Base class of backbones that return a tuple of feature maps for images of any size.
 
-    A family derives from it and says what its stem, its stages and its levels are; everything a
-    config can set beyond the architecture is handled here.
+    Families define their stem, stages and levels; all other arguments are handled here.
 
     Args:
-        arch: A variant's name (``'t'`` is ``'tiny'``, and so on), or a mapping with the fields of
-            the family's architecture; the family's first variant where it is not given.
+        arch: Name of a variant (``'t'`` is short for ``'tiny'``, and so on), or a mapping with the
+            fields of the family's architecture; by default the family's first variant.
         in_channels: Channels of the image.
-        out_indices: The levels 0-3 to emit, in that order; negative ones count from the end. A
-            level behind the last one emitted is not built.
-        out_norm: Whether each emitted level gets a norm of its own.
-        drop_path_rate: Stochastic depth of the last block; it grows linearly from 0 at the first,
-            or is the same for all blocks, as the family was trained.
-        norm_cfg: The norm layers; the family's own where it is not given.
+        out_indices: Levels 0-3 to emit, in this order; negative ones count from the end. Stages
+            after the last emitted level are not built.
+        out_norm: True to normalise each emitted level.
+        drop_path_rate: Stochastic depth of the last block; increases linearly from 0 at the first
+            block, or is constant, as the family was trained.
+        norm_cfg: Norm layers; by default those of the family.
         frozen_stages: -1 freezes nothing, 0 the stem, k the stem and the first k stages.
-        norm_eval: Whether batch norms keep their running statistics in training.
-        with_cp: Whether blocks are recomputed in the backward pass, to save memory.
-        resolution: How token mixing of a fixed size takes images of another one: ``'resize'`` and
-            ``'window'`` take any size, ``'native'`` refuses all but its own. The family's default
-            where it is not given; networks that are size-free by design ignore it.
-        init_cfg: How mmengine initialises the weights; ``mmvmlp.OfficialPretrained`` loads a
-            published checkpoint or refuses it, and so does ``Pretrained``.
+        norm_eval: True to keep batch norms in evaluation mode during training.
+        with_cp: True to recompute blocks in the backward pass, which saves memory.
+        resolution: Image-size policy of fixed-size token mixing: ``'resize'`` and ``'window'``
+            accept any size, ``'native'`` only the native one. By default that of the family;
+            ignored by networks that are size-free by design.
+        init_cfg: Initialisation of the weights by mmengine; ``mmvmlp.OfficialPretrained`` and
+            ``Pretrained`` load checkpoints strictly.
 
     Raises:
         TypeError: If an argument is unknown.
-        ValueError: If an argument has a value that is not accepted.
+        ValueError: If an argument is not accepted.
     """
 
     variants: ClassVar[Mapping[str, Architecture]]
-    """The published architectures by name, as instances of one frozen dataclass."""
+    """Published architectures by name, all of the same dataclass."""
 
     name_prefix: ClassVar[str]
-    """What stands before a variant's name in :func:`mmvmlp.build_backbone`."""
+    """Prefix of the variants' names in :func:`mmvmlp.build_backbone`."""
 
     size_free: ClassVar[bool]
-    """Whether the network takes any image size by its design, without an image-size policy."""
+    """True if the network accepts any image size by design, without an image-size policy."""
 
     default_resolution: ClassVar[Resolution] = 'resize'
-    """The image-size policy where a config names none."""
+    """Default image-size policy."""
 
     official_formats: ClassVar[tuple[OfficialFormat, ...]] = ()
-    """The foreign checkpoints that :func:`mmvmlp.load_checkpoint` understands for this family."""
+    """Published checkpoint formats that :func:`mmvmlp.load_checkpoint` accepts for this family."""
 
     has_constant_drop_path: ClassVar[bool] = False
-    """Whether all blocks have the same drop path rate."""
+    """True if all blocks have the same drop path rate."""
 
     has_final_norm: ClassVar[bool] = True
-    """Whether the published classifier normalises the last map before it takes the mean."""
+    """True if the published classifier normalises the last feature map before pooling."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> 'VisionMLP':
         """Refuse unknown arguments with a message that lists the known ones."""
@@ -165,11 +164,11 @@ class VisionMLP(BaseModule):
 
     @abstractmethod
     def build_stem(self) -> nn.Module:
-        """Return what brings the image to the first stage."""
+        """Build the stem."""
 
     @abstractmethod
     def build_stage(self, stage: int) -> Stage:
-        """Return a stage, by its number from 0."""
+        """Build a stage, numbered from 0."""
 
     @abstractmethod
     def levels(self) -> tuple[FeatureInfo, ...]:
@@ -178,11 +177,11 @@ class VisionMLP(BaseModule):
     @property
     @abstractmethod
     def default_norm_cfg(self) -> Mapping[str, Any]:
-        """The norm layers of the published network."""
+        """Norm layers of the published network."""
 
     @property
     def depths(self) -> tuple[int, int, int, int]:
-        """Blocks of each of the four stages, also of those that are not built."""
+        """Number of blocks of all four stages, including those not built."""
         return cast(tuple[int, int, int, int], self.arch.depths)
 
     @classmethod
@@ -236,7 +235,7 @@ class VisionMLP(BaseModule):
 
     @property
     def num_stages(self) -> int:
-        """Stages that are built: up to the last emitted level."""
+        """Number of stages built, up to the last emitted level."""
         return max(self.out_indices) + 1
 
     def drop_path_rates(self) -> list[list[float]]:
@@ -258,11 +257,11 @@ class VisionMLP(BaseModule):
             images: (N, in_channels, H, W), H and W at least the largest stride.
 
         Returns:
-            One map (N, channels, ~H / stride, ~W / stride) for each of ``out_indices``, in that
-            order and with NCHW memory; ``feature_info`` has their channels and strides.
+            Contiguous NCHW feature maps (N, channels, ~H / stride, ~W / stride) in the order of
+            ``out_indices``; see ``feature_info`` for channels and strides.
 
         Raises:
-            ValueError: If the images have another shape or are too small.
+            ValueError: If the images are too small or of the wrong shape.
         """
         self._check_images(images)
         x = self.stem(images.contiguous(memory_format=torch.channels_last))
@@ -273,7 +272,7 @@ class VisionMLP(BaseModule):
                 x = self._run_block(block, x)
             if level in self.out_indices:
                 emitted = getattr(self, f'norm{level}')(x) if self.out_norm else x
-                # mmcv's RoIAlign reads the memory of its input as if it were always NCHW.
+                # mmcv's RoIAlign assumes that its input is contiguous.
                 maps[level] = emitted.contiguous()
         return tuple(maps[level] for level in self.out_indices)
 
@@ -298,8 +297,8 @@ class VisionMLP(BaseModule):
         if (height, width) != (native, native):
             raise ValueError(
                 f"images of {height}x{width} pixels: with resolution='native' this "
-                f'{type(self).__name__} takes {native}x{native} only; '
-                "resolution='resize' and resolution='window' take any size"
+                f'{type(self).__name__} accepts {native}x{native} only; '
+                "resolution='resize' and resolution='window' accept any size"
             )
 
     def _run_block(self, block: nn.Module, x: torch.Tensor) -> torch.Tensor:
@@ -311,7 +310,7 @@ class VisionMLP(BaseModule):
         return cast(torch.Tensor, block(x))
 
     def train(self, mode: bool = True) -> 'VisionMLP':
-        """Switch to training or evaluation; what is frozen stays in evaluation."""
+        """Set training or evaluation mode; frozen stages stay in evaluation mode."""
         super().train(mode)
         self._freeze()
         if mode and self.norm_eval:
@@ -331,15 +330,15 @@ class VisionMLP(BaseModule):
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Return the depth of a parameter's layer, for layer-wise learning-rate decay.
 
-        The stem is layer 0, every block one layer, a downsampling belongs to the block behind it,
-        the norms of the emitted levels and everything outside the backbone come last.
+        The stem is layer 0, and each block is a layer, together with a downsampling before it.
+        Norms of emitted levels and parameters outside the backbone belong to the last layer.
 
         Args:
-            param_name: The parameter's name in the model.
-            prefix: What precedes the backbone's own names in it, such as ``'backbone.'``.
+            param_name: Name of the parameter in the model.
+            prefix: Prefix of the backbone's parameters, such as ``'backbone.'``.
 
         Returns:
-            The layer's depth, and the number of layers.
+            Depth of the layer, and number of layers.
         """
         depths = [len(stage.blocks) for stage in self._built_stages()]
         num_layers = sum(depths) + 2
@@ -353,7 +352,7 @@ class VisionMLP(BaseModule):
 
 
 def registered_families() -> list[type[VisionMLP]]:
-    """Return the backbone classes that are registered, in the order of their registration."""
+    """Return the registered backbone classes, in order of registration."""
     MODELS.import_from_location()
     return [
         family
@@ -363,7 +362,7 @@ def registered_families() -> list[type[VisionMLP]]:
 
 
 def find_backbone(model: nn.Module) -> tuple[VisionMLP, str]:
-    """Return a model's backbone, and what precedes its parameters' names in the model.
+    """Return a model's backbone, and the prefix of its parameters in the model.
 
     Args:
         model: A :class:`VisionMLP`, or a model whose ``backbone`` is one.

@@ -1,9 +1,9 @@
-"""Hire-MLP: hierarchical rearrangement of tokens in regions, along H and along W.
+"""Hire-MLP: hierarchical rearrangement of tokens in regions along H and W.
 
 Source: Guo et al., "Hire-MLP: Vision MLP via Hierarchical Rearrangement" (arXiv 2108.13341);
 official repository ggjy/Hire-Wave-MLP.pytorch, file ``hire_mlp.py``. The published parameter
-counts are those of the official code, whose module also weights its branches and projects their
-sum; the paper's formula leaves both out.
+counts match the official code, which reweights the branches and projects their sum; the paper's
+formula omits both.
 """
 
 from collections.abc import Mapping
@@ -22,15 +22,15 @@ from mmvmlp.registry import MODELS
 
 @dataclass(frozen=True)
 class HireMLPArchitecture(Architecture):
-    """What distinguishes one Hire-MLP from another; one entry a stage in every tuple.
+    """Hire-MLP architecture; tuples hold one value per stage.
 
     Attributes:
-        depths: Blocks.
-        channels: Channels of the map, multiples of 4.
-        regions: Tokens in a region.
-        shift_periods: Blocks after which the shifts start over.
-        shift_steps: Tokens by which the shift grows from block to block.
-        mlp_ratio: Hidden channels of the channel MLP over ``channels``.
+        depths: Number of blocks.
+        channels: Number of channels, multiples of 4.
+        regions: Tokens per region.
+        shift_periods: Number of blocks after which the shifts repeat.
+        shift_steps: Increase of the shift per block, in tokens.
+        mlp_ratio: Ratio of hidden channels of the channel MLP to ``channels``.
     """
 
     depths: tuple[int, int, int, int]
@@ -41,20 +41,20 @@ class HireMLPArchitecture(Architecture):
     mlp_ratio: float = 4.0
 
     def shift(self, stage: int, block: int) -> int:
-        """Return the tokens by which a block shifts its regions."""
+        """Return the shift of a block's regions in tokens."""
         return block % self.shift_periods[stage] * self.shift_steps[stage]
 
 
 class ConvNormReLU(nn.Sequential):
-    """Convolution, norm, ReLU: the patch embedding, and the downsampling between stages.
+    """Convolution, norm, ReLU: the stem, and the downsampling between stages.
 
     Args:
-        in_channels: Channels of the map that comes in.
-        out_channels: Channels of the map that goes out.
+        in_channels: Input channels.
+        out_channels: Output channels.
         kernel_size: Side of the kernel.
-        stride: Step of the kernel.
-        padding: Zeros at each border.
-        norm_cfg: The norm.
+        stride: Stride of the kernel.
+        padding: Zero padding at each border.
+        norm_cfg: Norm.
     """
 
     def __init__(
@@ -73,18 +73,18 @@ class ConvNormReLU(nn.Sequential):
 
 
 class HireModule(nn.Module):
-    """Token mixing: a height, a width and a channel branch, weighted per channel, and projected.
+    """Token mixing: height, width and channel branches, reweighted per channel, and projected.
 
-    The weights are the softmax over the branches of an MLP (C to C/4 to 3C) on the mean over all
-    positions of the branches' sum.
+    The weights are a softmax over the branches: an MLP (C to C/4 to 3C) of the branches' sum,
+    averaged over all positions.
 
     Source: official class ``HireMLP``, with its ``reweight`` and ``proj``.
 
     Args:
-        channels: Channels C of the map.
-        region: Tokens in a region.
-        shift: Tokens by which the regions are moved.
-        norm_cfg: The norms in the height and width branches.
+        channels: Number of channels C.
+        region: Tokens per region.
+        shift: Shift of the regions in tokens.
+        norm_cfg: Norms of the height and width branches.
     """
 
     def __init__(self, channels: int, region: int, shift: int, norm_cfg: Mapping[str, Any]) -> None:
@@ -102,7 +102,7 @@ class HireModule(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mix tokens: (N, C, H, W) to (N, C, H, W)."""
         height, width, channel = self.height(x), self.width(x), self.channel(x)
-        # The mean is linear: three means need no fourth map for the sum.
+        # Summing the means saves a feature map for the sum.
         pooled = sum(branch.mean((2, 3)) for branch in (height, width, channel))
         scores = self.reweight(pooled).unflatten(1, (-1, 3))
         weights = scores.softmax(2)[:, :, :, None, None].unbind(2)
@@ -112,15 +112,15 @@ class HireModule(nn.Module):
 
 
 class HireBlock(nn.Module):
-    """Token mixing and channel mixing, each behind a norm and with a residual.
+    """Token mixing and channel mixing, each in a pre-norm residual branch.
 
     Args:
-        channels: Channels of the map.
-        region: Tokens in a region.
-        shift: Tokens by which the regions are moved.
-        mlp_ratio: Hidden channels of the channel MLP over ``channels``.
+        channels: Number of channels.
+        region: Tokens per region.
+        shift: Shift of the regions in tokens.
+        mlp_ratio: Ratio of hidden channels of the channel MLP to ``channels``.
         drop_path_rate: Stochastic depth of both branches.
-        norm_cfg: The norms.
+        norm_cfg: Norms.
     """
 
     def __init__(
@@ -148,18 +148,18 @@ class HireBlock(nn.Module):
 
 @MODELS.register_module()
 class HireMLP(VisionMLP):
-    """Hire-MLP: regions of tokens, shifted from block to block; any image size by its design.
+    """Hire-MLP: mixing in regions of tokens, which shift from block to block; size-free by design.
 
     Args:
-        arch: ``'tiny'`` (by default), ``'small'``, ``'base'``, ``'large'``, or a mapping with the
+        arch: ``'tiny'`` (default), ``'small'``, ``'base'``, ``'large'``, or a mapping with the
             fields of :class:`HireMLPArchitecture`.
-        **others: Those of :class:`~mmvmlp.VisionMLP`. With ``out_norm`` each emitted level gets
-            a norm, as in the official dense backbone (``norm0``, ``norm2``, ``norm4``, ``norm6``
-            there); ``norm_cfg`` is batch norm where it is not given.
+        **others: Arguments of :class:`~mmvmlp.VisionMLP`. ``out_norm`` adds the norms of the
+            official dense backbone (there ``norm0``, ``norm2``, ``norm4``, ``norm6``); ``norm_cfg``
+            defaults to batch norm.
 
     Raises:
         TypeError: If an argument is unknown.
-        ValueError: If an argument has a value that is not accepted.
+        ValueError: If an argument is not accepted.
 
     Example:
         >>> backbone = HireMLP("tiny", out_indices=(1, 2, 3))

@@ -24,26 +24,26 @@ from mmvmlp.registry import MODELS
 
 @dataclass(frozen=True)
 class MLPMixerArchitecture(FixedSizeArchitecture):
-    """What distinguishes one MLP-Mixer from another.
+    """MLP-Mixer architecture.
 
     Attributes:
-        depth: Blocks.
-        channels: Channels of every map.
+        depth: Number of blocks.
+        channels: Number of channels.
         patch_size: Side of a patch in pixels, and the stride.
-        mlp_ratio: Hidden channels of the channel MLP over ``channels``.
-        image_size: Side in pixels of the square images that the token mixing is made for.
-        token_mlp_ratio: Hidden tokens of the token MLP over ``channels``.
+        mlp_ratio: Ratio of hidden channels of the channel MLP to ``channels``.
+        image_size: Native image size: side of a square in pixels.
+        token_mlp_ratio: Ratio of hidden tokens of the token MLP to ``channels``.
     """
 
     token_mlp_ratio: float = 0.5
 
     def __post_init__(self) -> None:
-        """Refuse values no network can be built from."""
+        """Validate the fields."""
         super().__post_init__()
         if self.hidden_tokens < 1:
             raise ValueError(
-                f'arch field token_mlp_ratio={self.token_mlp_ratio!r}: with {self.channels} '
-                f'channels at least 1/{self.channels} is accepted'
+                f'arch field token_mlp_ratio={self.token_mlp_ratio!r}: at least 1/{self.channels} '
+                f'is accepted with {self.channels} channels'
             )
 
     @property
@@ -53,15 +53,15 @@ class MLPMixerArchitecture(FixedSizeArchitecture):
 
 
 class MLPMixerBlock(nn.Module):
-    """Token mixing in one residual, channel mixing in another.
+    """Token mixing and channel mixing, each in a pre-norm residual branch.
 
     Source: equation 1.
 
     Args:
-        arch: The network's architecture.
+        arch: Architecture of the network.
         drop_path_rate: Stochastic depth of both branches.
-        resolution: What is done with other numbers of tokens.
-        norm_cfg: The norms.
+        resolution: Image-size policy.
+        norm_cfg: Norms.
     """
 
     def __init__(
@@ -90,17 +90,16 @@ _POINTWISE = r'\.fc\d\.weight$'
 
 @MODELS.register_module()
 class MLPMixer(SingleStrideMLP):
-    """MLP-Mixer: every patch sees every other; other image sizes by an image-size policy.
+    """MLP-Mixer: an MLP across all patches; other image sizes require an image-size policy.
 
     Args:
-        arch: ``'s32'``, ``'s16'`` (by default), ``'b32'``, ``'b16'``, ``'l32'``, ``'l16'``,
+        arch: ``'s32'``, ``'s16'`` (default), ``'b32'``, ``'b16'``, ``'l32'``, ``'l16'``,
             ``'h14'``, or a mapping with the fields of :class:`MLPMixerArchitecture`.
-        **others: Those of :class:`~mmvmlp.VisionMLP`. ``norm_cfg`` is layer norm where it is not
-            given.
+        **others: Arguments of :class:`~mmvmlp.VisionMLP`. ``norm_cfg`` defaults to layer norm.
 
     Raises:
         TypeError: If an argument is unknown.
-        ValueError: If an argument has a value that is not accepted.
+        ValueError: If an argument is not accepted.
 
     Example:
         >>> backbone = MLPMixer("s16", out_indices=(3,))

@@ -1,4 +1,4 @@
-"""How a family says what its published checkpoints look like."""
+"""Description of published checkpoint formats, and their conversion to ours."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -7,38 +7,39 @@ from dataclasses import dataclass
 import torch
 
 Rearrangement = Callable[[torch.Tensor, torch.Size], torch.Tensor]
-"""From the published tensor and our shape to the tensor in our layout."""
+"""Function from a published tensor and our shape to the tensor in our layout."""
 
 
 def reshaped(tensor: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-    """Return a tensor whose elements already have our order, in our shape."""
+    """Reshape a tensor whose elements are in our order."""
     return tensor.reshape(shape)
 
 
 def transposed(tensor: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-    """Return the weight of a pointwise layer (out, in, ...) as (in, out...), in our shape."""
+    """Transpose the weight of a pointwise layer from (out, in, ...) to (in, out...)."""
     return tensor.flatten(1).t().reshape(shape)
 
 
 def channels_first(tensor: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-    """Return the kernel of a convolution (height, width, in, out) as (out, in, height, width)."""
+    """Permute a convolution kernel from (height, width, in, out) to (out, in, height, width)."""
     return tensor.permute(3, 2, 0, 1).reshape(shape)
 
 
 @dataclass(frozen=True)
 class OfficialFormat:
-    """The key names of one published kind of checkpoint, and how they map to ours.
+    """A published checkpoint format, and its conversion to ours.
 
     Attributes:
-        name: What users call it, with its source.
-        signature: A key that such checkpoints have and no others.
-        renamings: Regular expressions with replacements, applied in this order, each to the
-            result of those before it. A classifier's layer is ``head.fc``; ``blocks.k.`` at the
-            start of a result is block k counted over all stages.
-        classifier_keys: Regular expression for the official keys that only a classifier needs. A
-            norm among them yields to the norm of the same level where a checkpoint has both.
-        rearrangements: Regular expressions on our names, with what brings the published tensor
-            into our shape. Tensors that none matches are taken as they are.
+        name: Common name of the format, with its source.
+        signature: Key that identifies the format.
+        renamings: Pairs of regular expression and replacement, applied in this order. The
+            classifier layer is renamed to ``head.fc``; a result that starts with ``blocks.k.`` is
+            block k counted over all stages.
+        classifier_keys: Regular expression for official keys that only classifiers have. If a
+            checkpoint has both a classifier's norm and the norm of the same level, the latter is
+            loaded.
+        rearrangements: Pairs of regular expression for our names and function that rearranges the
+            tensor; other tensors are unchanged.
     """
 
     name: str
@@ -48,11 +49,11 @@ class OfficialFormat:
     rearrangements: tuple[tuple[str, Rearrangement], ...] = ()
 
     def our_name(self, official_key: str, depths: Sequence[int]) -> str:
-        """Return our name of an official key; keys that no rule knows keep theirs.
+        """Convert an official key to our name; unknown keys are unchanged.
 
         Args:
-            official_key: The key as it was published.
-            depths: Blocks of each stage of our model.
+            official_key: Key in the published checkpoint.
+            depths: Number of blocks in each stage of our model.
         """
         name = official_key
         for pattern, replacement in self.renamings:
@@ -67,15 +68,15 @@ class OfficialFormat:
         return f'stages.{stage}.blocks.{block}.{name[counted.end() :]}'
 
     def our_tensor(self, name: str, tensor: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-        """Return an official tensor in our layout.
+        """Convert an official tensor to our layout.
 
         Args:
-            name: Our name of it.
-            tensor: As it was published.
-            shape: The shape it has in our model.
+            name: Our name of the tensor.
+            tensor: Published tensor.
+            shape: Shape in our model.
 
         Returns:
-            The tensor in that shape, or as it was published if the numbers of elements differ.
+            Tensor in our shape, or unchanged if the number of elements differs.
         """
         if tensor.numel() != shape.numel():
             return tensor

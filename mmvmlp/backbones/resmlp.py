@@ -20,30 +20,30 @@ from mmvmlp.registry import MODELS
 
 @dataclass(frozen=True)
 class ResMLPArchitecture(FixedSizeArchitecture):
-    """What distinguishes one ResMLP from another.
+    """ResMLP architecture.
 
     Attributes:
-        depth: Blocks.
-        channels: Channels of every map.
+        depth: Number of blocks.
+        channels: Number of channels.
         patch_size: Side of a patch in pixels, and the stride.
-        mlp_ratio: Hidden channels of the channel MLP over ``channels``.
-        image_size: Side in pixels of the square images that the token mixing is made for.
-        layer_scale: LayerScale of both branches before training.
+        mlp_ratio: Ratio of hidden channels of the channel MLP to ``channels``.
+        image_size: Native image size: side of a square in pixels.
+        layer_scale: Initial value of LayerScale in both branches.
     """
 
     layer_scale: float = 0.1
 
 
 class ResMLPBlock(nn.Module):
-    """A linear layer across patches in one residual, channel mixing in another.
+    """A linear layer across patches and channel mixing, each in a residual branch.
 
     Source: equations 2 and 3; official class ``layers_scale_mlp_blocks``.
 
     Args:
-        arch: The network's architecture.
+        arch: Architecture of the network.
         drop_path_rate: Stochastic depth of both branches.
-        resolution: What is done with other numbers of tokens.
-        norm_cfg: The affine layers.
+        resolution: Image-size policy.
+        norm_cfg: Affine layers.
     """
 
     def __init__(
@@ -71,18 +71,18 @@ class ResMLPBlock(nn.Module):
 
 @MODELS.register_module()
 class ResMLP(SingleStrideMLP):
-    """ResMLP: every patch sees every other; other image sizes by an image-size policy.
+    """ResMLP: a linear layer across all patches; other image sizes require an image-size policy.
 
     Args:
-        arch: ``'s12'`` (by default), ``'s24'``, ``'s36'``, ``'b24'`` with patches of 16 pixels,
-            ``'s12_p8'``, ``'b24_p8'`` with patches of 8, or a mapping with the fields of
+        arch: ``'s12'`` (default), ``'s24'``, ``'s36'``, ``'b24'`` with patch size 16,
+            ``'s12_p8'``, ``'b24_p8'`` with patch size 8, or a mapping with the fields of
             :class:`ResMLPArchitecture`. The checkpoints published as B24 are ``'b24_p8'``.
-        **others: Those of :class:`~mmvmlp.VisionMLP`. ``norm_cfg`` is affine where it is not
-            given; the drop path rate is the same for all blocks, as in the official code.
+        **others: Arguments of :class:`~mmvmlp.VisionMLP`. ``norm_cfg`` defaults to affine layers;
+            the drop path rate is constant, as in the official code.
 
     Raises:
         TypeError: If an argument is unknown.
-        ValueError: If an argument has a value that is not accepted.
+        ValueError: If an argument is not accepted.
 
     Example:
         >>> backbone = ResMLP("s12", out_indices=(1, 3))
@@ -135,7 +135,7 @@ class ResMLP(SingleStrideMLP):
             classifier_keys=r'^(norm|head)\.',
             rearrangements=(
                 (r'\.channel_mlp\.fc\d\.weight$', reshaped),
-                # timm keeps the affine layers' vectors as (1, 1, C).
+                # timm stores the affine layers' vectors as (1, 1, C).
                 (r'norm\d\.(weight|bias)$', reshaped),
             ),
         ),

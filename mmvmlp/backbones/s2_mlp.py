@@ -1,9 +1,9 @@
-"""S²-MLP: channel MLPs with a spatial shift between their layers, so that any size is its own.
+"""S²-MLP: channel MLPs with a spatial shift in between, for any image size.
 
 Source: Yu et al., "S²-MLP: Spatial-Shift MLP Architecture for Vision" (arXiv 2106.07477). There
-is no official code. The parameters of the paper's formulas (section 3.4) leave the norms out;
-with them the classifiers have 72.24 (wide) and 53.92 million (deep), not the 71 and 51 printed
-(51 is 53.48 / 1.048576: millions counted as 2^20, and without classifier and norms).
+is no official code. The paper's formulas for the parameters (section 3.4) omit the norms; with
+them the classifiers have 72.24 M (wide) and 53.92 M (deep) parameters, not the published 71 M and
+51 M (51 is 53.48 / 1.048576: counted in units of 2^20, and without classifier and norms).
 """
 
 from collections.abc import Mapping
@@ -20,14 +20,14 @@ from mmvmlp.registry import MODELS
 
 @dataclass(frozen=True)
 class S2MLPArchitecture(SingleStrideArchitecture):
-    """What distinguishes one S²-MLP from another.
+    """S²-MLP architecture.
 
     Attributes:
-        depth: Blocks.
-        channels: Channels of every map, a multiple of 4.
+        depth: Number of blocks.
+        channels: Number of channels, a multiple of 4.
         patch_size: Side of a patch in pixels, and the stride.
-        mlp_ratio: Hidden channels of the channel MLP over ``channels``.
-        affine: Whether ResMLP's affine layers stand in the place of the layer norms.
+        mlp_ratio: Ratio of hidden channels of the channel MLP to ``channels``.
+        affine: True for ResMLP's affine layers in place of layer norms.
     """
 
     channels: int = field(metadata={'multiple_of': 4})
@@ -35,14 +35,14 @@ class S2MLPArchitecture(SingleStrideArchitecture):
 
 
 class S2MLPBlock(nn.Module):
-    """Spatial-shift mixing in one residual, channel mixing in another.
+    """Spatial-shift mixing and channel mixing, each in a pre-norm residual branch.
 
     Source: section 3.2, figure 2; the shift is algorithm 1.
 
     Args:
-        arch: The network's architecture.
+        arch: Architecture of the network.
         drop_path_rate: Stochastic depth of both branches.
-        norm_cfg: The norms.
+        norm_cfg: Norms.
     """
 
     def __init__(
@@ -67,17 +67,17 @@ class S2MLPBlock(nn.Module):
 
 @MODELS.register_module()
 class S2MLP(SingleStrideMLP):
-    """S²-MLP: tokens are mixed with their neighbours alone, so that it takes any image size.
+    """S²-MLP: mixing of neighbouring tokens by spatial shifts; size-free by design.
 
     Args:
-        arch: ``'wide'`` (by default), ``'deep'``, or a mapping with the fields of
+        arch: ``'wide'`` (default), ``'deep'``, or a mapping with the fields of
             :class:`S2MLPArchitecture`.
-        **others: Those of :class:`~mmvmlp.VisionMLP`. ``norm_cfg`` is layer norm where it is not
-            given, and affine for ``'deep'``.
+        **others: Arguments of :class:`~mmvmlp.VisionMLP`. ``norm_cfg`` defaults to layer norm, or
+            to affine layers for ``'deep'``.
 
     Raises:
         TypeError: If an argument is unknown.
-        ValueError: If an argument has a value that is not accepted.
+        ValueError: If an argument is not accepted.
 
     Example:
         >>> backbone = S2MLP("deep", out_indices=(3,))
@@ -95,7 +95,7 @@ class S2MLP(SingleStrideMLP):
 
     @property
     def default_norm_cfg(self) -> Mapping[str, Any]:
-        """The norm layers of the published network: layer norm, or affine."""
+        """Norm layers of the published network: layer norm or affine."""
         return {'type': 'Affine'} if self.arch.affine else {'type': 'LN2d'}
 
     def build_stem(self) -> nn.Module:

@@ -1,7 +1,7 @@
-"""What the networks share that embed patches once and keep one resolution from there on.
+"""Base classes of single-stride networks, which embed patches once and keep their resolution.
 
-Their depth is split into four equal stages, so that ``out_indices`` means what it means for the
-others; all four levels have the same channels and the same stride.
+Their blocks are split into four equal stages, so that ``out_indices`` works as for other networks;
+all four levels have the same channels and stride.
 """
 
 from abc import abstractmethod
@@ -16,13 +16,13 @@ from mmvmlp.ops import PatchEmbedding
 
 @dataclass(frozen=True)
 class SingleStrideArchitecture(Architecture):
-    """What distinguishes one network of a single stride from another.
+    """Architecture of a single-stride network.
 
     Attributes:
-        depth: Blocks.
-        channels: Channels of every map.
+        depth: Number of blocks.
+        channels: Number of channels.
         patch_size: Side of a patch in pixels, and the stride.
-        mlp_ratio: Hidden channels of the channel MLP over ``channels``.
+        mlp_ratio: Ratio of hidden channels of the channel MLP to ``channels``.
     """
 
     depth: int = field(metadata={'lowest': NUM_LEVELS})
@@ -33,20 +33,20 @@ class SingleStrideArchitecture(Architecture):
 
 @dataclass(frozen=True)
 class FixedSizeArchitecture(SingleStrideArchitecture):
-    """What distinguishes one network from another whose token mixing has a fixed size.
+    """Architecture of a single-stride network with fixed-size token mixing.
 
     Attributes:
-        depth: Blocks.
-        channels: Channels of every map.
+        depth: Number of blocks.
+        channels: Number of channels.
         patch_size: Side of a patch in pixels, and the stride.
-        mlp_ratio: Hidden channels of the channel MLP over ``channels``.
-        image_size: Side in pixels of the square images that the token mixing is made for.
+        mlp_ratio: Ratio of hidden channels of the channel MLP to ``channels``.
+        image_size: Native image size: side of a square in pixels.
     """
 
     image_size: int = 224
 
     def __post_init__(self) -> None:
-        """Refuse values no network can be built from."""
+        """Validate the fields."""
         super().__post_init__()
         if self.image_size % self.patch_size:
             raise ValueError(
@@ -56,25 +56,25 @@ class FixedSizeArchitecture(SingleStrideArchitecture):
 
     @property
     def tokens_per_side(self) -> int:
-        """Tokens in a row, and in a column, of the native size."""
+        """Tokens per row and per column at the native size."""
         return self.image_size // self.patch_size
 
 
 class SingleStrideMLP(VisionMLP):
-    """A backbone of one stride; a family says what its blocks are.
+    """Base class of single-stride backbones; families define their blocks.
 
     Args:
-        arch: A variant's name, or a mapping with the fields of the family's architecture.
-        **others: Those of :class:`~mmvmlp.VisionMLP`.
+        arch: Name of a variant, or a mapping with the fields of the family's architecture.
+        **others: Arguments of :class:`~mmvmlp.VisionMLP`.
     """
 
     @abstractmethod
     def build_block(self, drop_path_rate: float) -> nn.Module:
-        """Return a block."""
+        """Build a block."""
 
     @property
     def depths(self) -> tuple[int, int, int, int]:
-        """Blocks of each of the four stages; where they cannot be equal, later ones have more."""
+        """Number of blocks of each stage; if they cannot be equal, later stages have more."""
         ends = [self.arch.depth * stage // NUM_LEVELS for stage in range(NUM_LEVELS + 1)]
         first, second, third, fourth = (ends[i + 1] - ends[i] for i in range(NUM_LEVELS))
         return first, second, third, fourth

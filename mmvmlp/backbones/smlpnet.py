@@ -1,4 +1,4 @@
-"""sMLPNet: sparse token mixing, along whole rows and columns, beside depthwise convolutions.
+"""sMLPNet: sparse token mixing along rows and columns, with depthwise convolutions.
 
 Source: Tang et al., "Sparse MLP for Image Recognition: Is Self-Attention Really Necessary?"
 (arXiv 2109.05422); official repository microsoft/SPACH, file ``models/smlp.py``.
@@ -30,13 +30,13 @@ STRIDES = (4, 8, 16, 32)
 
 @dataclass(frozen=True)
 class SMLPNetArchitecture(Architecture):
-    """What distinguishes one sMLPNet from another.
+    """sMLPNet architecture.
 
     Attributes:
-        depths: Blocks of each stage.
-        channels: Channels of the first stage; each further one has twice as many.
-        mlp_ratio: Hidden channels of the channel MLP over the stage's channels.
-        image_size: Side in pixels of the square images that the token mixing is made for.
+        depths: Number of blocks in each stage.
+        channels: Channels of the first stage; they double from stage to stage.
+        mlp_ratio: Ratio of hidden channels of the channel MLP to the stage's channels.
+        image_size: Native image size: side of a square in pixels.
     """
 
     depths: tuple[int, int, int, int]
@@ -46,11 +46,11 @@ class SMLPNetArchitecture(Architecture):
 
 
 class NormGELU(nn.Sequential):
-    """Norm and GELU, which stand before an operation here.
+    """Norm and GELU before an operation.
 
     Args:
-        channels: Channels of the map.
-        norm_cfg: The norm.
+        channels: Number of channels.
+        norm_cfg: Norm.
     """
 
     def __init__(self, channels: int, norm_cfg: Mapping[str, Any]) -> None:
@@ -60,16 +60,16 @@ class NormGELU(nn.Sequential):
 
 
 class SparseMLP(nn.Module):
-    """Token mixing along columns and along rows, in parallel, fused with the map itself.
+    """Token mixing along columns and rows in parallel, fused with the input.
 
     Source: official class ``sMLPBlock``; section 3.2. There ``proj_h`` mixes along W and
-    ``proh_w`` along H, and the map itself comes first in the fusion.
+    ``proh_w`` along H, and the input comes first in the fusion.
 
     Args:
-        channels: Channels C of the map.
-        tokens: Tokens in a row, and in a column, at the native size.
-        resolution: What is done with other numbers of tokens.
-        norm_cfg: The norm.
+        channels: Number of channels.
+        tokens: Tokens per row and per column at the native size.
+        resolution: Image-size policy.
+        norm_cfg: Norm.
     """
 
     def __init__(
@@ -89,15 +89,15 @@ class SparseMLP(nn.Module):
 
 
 class SMLPNetBlock(nn.Module):
-    """Local and sparse token mixing in one residual, channel mixing in another.
+    """Local and sparse token mixing in one residual branch, channel mixing in another.
 
     Args:
-        channels: Channels of the map.
-        tokens: Tokens in a row, and in a column, at the native size.
-        mlp_ratio: Hidden channels of the channel MLP over ``channels``.
+        channels: Number of channels.
+        tokens: Tokens per row and per column at the native size.
+        mlp_ratio: Ratio of hidden channels of the channel MLP to ``channels``.
         drop_path_rate: Stochastic depth of both branches.
-        resolution: What is done with other numbers of tokens.
-        norm_cfg: The norms of the token mixing; the channel mixing has a layer norm.
+        resolution: Image-size policy.
+        norm_cfg: Norms of the token mixing; the channel mixing has a layer norm.
     """
 
     def __init__(
@@ -126,17 +126,16 @@ class SMLPNetBlock(nn.Module):
 
 @MODELS.register_module()
 class SMLPNet(VisionMLP):
-    """sMLPNet: rows and columns mixed whole; other image sizes by an image-size policy.
+    """sMLPNet: mixing along rows and columns; other image sizes require an image-size policy.
 
     Args:
-        arch: ``'tiny'`` (by default), ``'tiny_ratio2'`` (the paper's T*), ``'small'``, ``'base'``,
+        arch: ``'tiny'`` (default), ``'tiny_ratio2'`` (the paper's T*), ``'small'``, ``'base'``,
             or a mapping with the fields of :class:`SMLPNetArchitecture`.
-        **others: Those of :class:`~mmvmlp.VisionMLP`. ``norm_cfg`` is batch norm where it is not
-            given.
+        **others: Arguments of :class:`~mmvmlp.VisionMLP`. ``norm_cfg`` defaults to batch norm.
 
     Raises:
         TypeError: If an argument is unknown.
-        ValueError: If an argument has a value that is not accepted.
+        ValueError: If an argument is not accepted.
 
     Example:
         >>> backbone = SMLPNet("tiny", out_indices=(1, 2, 3))

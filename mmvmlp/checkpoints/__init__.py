@@ -1,4 +1,4 @@
-"""Checkpoints: read safely, recognise, convert, load, report."""
+"""Read checkpoints safely, recognise their format, convert and load them."""
 
 from mmvmlp.checkpoints.loading import (
     CheckpointReport,
@@ -13,7 +13,7 @@ from mmvmlp.checkpoints.reading import CheckpointError, extract_state_dict, read
 from mmvmlp.checkpoints.resuming import (
     check_averaged_weights,
     check_optimizer_state,
-    forget_files_elsewhere,
+    drop_outside_checkpoints,
 )
 
 __all__ = [
@@ -26,10 +26,10 @@ __all__ = [
     'check_starting_checkpoint',
     'check_trained_checkpoint',
     'extract_state_dict',
-    'forget_files_elsewhere',
+    'drop_outside_checkpoints',
     'load_checkpoint',
     'read_checkpoint',
 ]
 
-# Configs import this package: whatever runs them, mmengine then reads no code from a checkpoint.
+# Configs import this package, so mmengine reads checkpoints safely in every program that runs them.
 read_safely_in_mmengine()

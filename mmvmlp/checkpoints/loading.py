@@ -1,7 +1,7 @@
-"""Checkpoints that go into a model: recognised, converted, loaded whole, and reported.
+"""Load checkpoints strictly: recognise their format, convert, load and report.
 
-A checkpoint either covers the backbone it is loaded into or is refused with the first keys that
-do not fit; there is no silent partial load.
+A checkpoint that does not cover the backbone is refused with the first keys that do not fit;
+nothing is loaded partially.
 """
 
 import logging
@@ -36,15 +36,15 @@ from mmvmlp.registry import WEIGHT_INITIALIZERS
 
 @dataclass(frozen=True)
 class CheckpointReport:
-    """What became of each key of a checkpoint and of a model.
+    """Result of loading a checkpoint into a model, by key.
 
     Attributes:
-        source: The format that was recognised, and the file if there was one.
-        matched: The model's keys that were loaded.
-        missing: The model's keys that the checkpoint does not have.
-        unexpected: The checkpoint's own keys that the model has no place for.
-        mismatched: The model's keys whose tensor has another shape, with that shape and the
-            model's.
+        source: Recognised format, and the file if any.
+        matched: Keys of the model that were loaded.
+        missing: Keys of the model that the checkpoint lacks.
+        unexpected: Original keys of the checkpoint that the model lacks.
+        mismatched: Keys of the model with a different shape, with the checkpoint's and the model's
+            shape.
     """
 
     source: str
@@ -54,13 +54,13 @@ class CheckpointReport:
     mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
 
     def __str__(self) -> str:
-        """Return one line a kind, with the first keys of each."""
+        """Return one line per kind of result, with its first keys."""
         shapes = [f'{key} {theirs} (model: {ours})' for key, theirs, ours in self.mismatched]
         lines = [f'{self.source}: {len(self.matched)} tensors loaded']
         for kind, keys in (
             ('missing in the checkpoint', self.missing),
             ('unexpected in the checkpoint', self.unexpected),
-            ('of another shape', shapes),
+            ('of different shape', shapes),
         ):
             if keys:
                 more = f', ... ({len(keys)} in all)' if len(keys) > SHOWN_KEYS else ''
@@ -71,25 +71,25 @@ class CheckpointReport:
 def load_checkpoint(
     model: nn.Module, checkpoint: str | Path | Mapping[str, Any]
 ) -> CheckpointReport:
-    """Load a checkpoint into a backbone, or into a model that has one.
+    """Load a checkpoint into a backbone, or into a model with one.
 
-    Understood are our own checkpoints, of a backbone or of any model with one, and the published
-    ones of the backbone's family (``official_formats``). A classifier also takes over the
-    published head if it has as many classes. The model is changed only if all fits.
+    Accepted are our own checkpoints, of a backbone or of a whole model, and the published formats
+    of the backbone's family (``official_formats``). A classifier also loads the published head if
+    the number of classes is the same. On an error the model is unchanged.
 
     Args:
         model: A :class:`~mmvmlp.VisionMLP`, or a classifier, detector or segmentor whose
             ``backbone`` is one.
-        checkpoint: A file, an http(s) address, or what is in such a file.
+        checkpoint: A file, an http(s) URL, or the contents of a checkpoint.
 
     Returns:
-        What matched, what was missing, unexpected or of another shape; it is logged, too.
+        Keys that matched, were missing or unexpected, or differed in shape; also logged.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        CheckpointError: If it cannot be read, is of no known format or of another family, does
-            not cover the backbone (heads and norms of emitted levels aside), or has blocks that
-            the backbone does not have.
+        FileNotFoundError: If the file does not exist.
+        CheckpointError: If it cannot be read, is of an unknown format or another family, does not
+            cover the backbone (except for heads and norms of emitted levels), or has blocks that
+            the backbone lacks.
     """
     backbone, prefix = find_backbone(model)
     origin = '' if isinstance(checkpoint, Mapping) else f' {str(checkpoint)!r}'
@@ -141,7 +141,7 @@ def _recognise(
 
 
 Named = dict[str, tuple[str, torch.Tensor]]
-"""The model's key, with the checkpoint's own key and the tensor in the model's layout."""
+"""By key of the model: the original key in the checkpoint, and the tensor in the model's layout."""
 
 
 def _our_tensors(tensors: Mapping[str, torch.Tensor], prefix: str) -> Named:
@@ -165,7 +165,7 @@ def _official_tensors(
     expected: Mapping[str, torch.Tensor],
 ) -> Named:
     named: Named = {}
-    # Classifier keys come last: what stands in their place already is kept.
+    # Classifier keys come last, so that they do not replace other tensors.
     for key in sorted(tensors, key=lambda key: bool(re.search(official.classifier_keys, key))):
         name = official.our_name(key.removeprefix('backbone.'), depths)
         full = name if name.startswith('head.') else prefix + name
@@ -204,7 +204,7 @@ def _compare(source: str, named: Named, expected: Mapping[str, torch.Tensor]) ->
 def _refuse_if_partial(
     report: CheckpointReport, backbone: VisionMLP, prefix: str, named: Named
 ) -> None:
-    """Raise if a part of the backbone would keep its initial values, or lacks layers it needs."""
+    """Raise if the backbone would be loaded only partially, or the checkpoint has more layers."""
     level_norms = tuple(f'{prefix}norm{level}.' for level in range(NUM_LEVELS))
     own_layers = (
         f'{prefix}stem.',
@@ -230,7 +230,7 @@ def _refuse_if_partial(
         )
         raise CheckpointError(
             f'the checkpoint does not fit this {type(backbone).__name__}; nothing was loaded. '
-            'Is it of another variant?\n'
+            'Is it for another variant?\n'
             f'{misfit}'.replace('tensors loaded', 'tensors fit')
         )
 
@@ -238,21 +238,20 @@ def _refuse_if_partial(
 def check_trained_checkpoint(
     model: nn.Module, contents: Mapping[str, Any], origin: str | Path
 ) -> None:
-    """Refuse a checkpoint of a whole trained model unless it has every one of its tensors.
+    """Refuse a checkpoint that does not match a whole trained model.
 
     Args:
-        model: The model that is to be tested, used, or trained further.
+        model: The model to test, use or resume.
         contents: From :func:`read_checkpoint`.
-        origin: The file or address that errors name.
+        origin: File or URL to name in errors.
 
     Raises:
-        CheckpointError: If the checkpoint lacks a tensor of the model, has one of another shape or
-            kind, or one that the model does not have.
+        CheckpointError: If a tensor is missing or unexpected, or differs in shape or kind.
     """
-    report = _compare_as_it_is(model, extract_state_dict(contents, origin), origin)
+    report = _compare_unconverted(model, extract_state_dict(contents, origin), origin)
     if report.missing or report.mismatched or report.unexpected:
         raise CheckpointError(
-            f'the checkpoint is not of this {type(model).__name__}; is it of another config?\n'
+            f'the checkpoint does not fit this {type(model).__name__}; is it for another config?\n'
             f'{report}'.replace('tensors loaded', 'tensors fit')
         )
 
@@ -260,22 +259,22 @@ def check_trained_checkpoint(
 def check_starting_checkpoint(
     model: nn.Module, contents: Mapping[str, Any], origin: str | Path
 ) -> None:
-    """Refuse a checkpoint that training is to start from unless it covers the backbone.
+    """Refuse a checkpoint for starting training unless it covers the backbone.
 
-    A head of other classes may differ, as when a detector is trained on new data. Models with
-    other backbones are left alone: some convert checkpoints as they load them.
+    Heads may differ, for example in the number of classes. Models with backbones of other packages
+    are not checked, since some convert checkpoints on loading.
 
     Args:
-        model: The model that is to be trained.
+        model: The model to train.
         contents: From :func:`read_checkpoint`.
-        origin: The file or address that errors name.
+        origin: File or URL to name in errors.
 
     Raises:
-        CheckpointError: If a tensor of ``model.backbone`` is missing or of another shape or kind.
+        CheckpointError: If a tensor of ``model.backbone`` is missing, or differs in shape or kind.
     """
     if not isinstance(getattr(model, 'backbone', None), VisionMLP):
         return
-    report = _compare_as_it_is(model, extract_state_dict(contents, origin), origin)
+    report = _compare_unconverted(model, extract_state_dict(contents, origin), origin)
     of_backbone = [
         key
         for key in (*report.missing, *(key for key, *_ in report.mismatched))
@@ -283,8 +282,8 @@ def check_starting_checkpoint(
     ]
     if of_backbone:
         raise CheckpointError(
-            f'the checkpoint does not fit the backbone of this {type(model).__name__}; is it of '
-            'another config? Published weights of a backbone go into '
+            f'the checkpoint does not fit the backbone of this {type(model).__name__}; is it for '
+            'another config? Set published weights of a backbone with '
             'model.backbone.init_cfg=dict(type="mmvmlp.OfficialPretrained", checkpoint=...).\n'
             f'{report}'.replace('tensors loaded', 'tensors fit')
         )
@@ -293,21 +292,21 @@ def check_starting_checkpoint(
 def check_pretrained_modules(model: nn.Module) -> None:
     """Refuse checkpoints in ``init_cfg=dict(type='Pretrained', ...)`` that do not fit.
 
-    mmengine loads what happens to fit and logs the rest. Backbones of this package refuse the rest
-    themselves; this looks at the other modules of a model that has one.
+    mmengine loads the tensors that happen to fit and logs the rest. Our backbones check their own
+    checkpoints; this checks those of the other modules of a model with such a backbone.
 
     Args:
-        model: A model whose weights are not initialised yet.
+        model: A model before its weights are initialised.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        CheckpointError: If it cannot be read, or does not cover the module that names it.
+        FileNotFoundError: If a file does not exist.
+        CheckpointError: If a checkpoint cannot be read or does not cover its module.
     """
     if not isinstance(getattr(model, 'backbone', None), VisionMLP):
         return
     for name, module in model.named_modules():
         init_cfg = getattr(module, 'init_cfg', None)
-        # Others look for the checkpoint in `init_cfg` and convert it in their own way.
+        # Modules with their own `init_weights` may convert the checkpoint.
         if not init_cfg or type(module).init_weights is not BaseModule.init_weights:
             continue
         for entry in init_cfg if isinstance(init_cfg, list) else [init_cfg]:
@@ -328,15 +327,15 @@ def _check_pretrained_module(name: str, module: nn.Module, init_cfg: Mapping[str
         for key, tensor in extract_state_dict(contents, file).items()
         if key.startswith(prefix)
     }
-    report = _compare_as_it_is(module, tensors, file)
+    report = _compare_unconverted(module, tensors, file)
     if report.missing or report.mismatched:
         raise CheckpointError(
-            f'the checkpoint in model.{name}.init_cfg does not fit that {type(module).__name__}\n'
+            f'the checkpoint in model.{name}.init_cfg does not fit this {type(module).__name__}\n'
             f'{report}'.replace('tensors loaded', 'tensors fit')
         )
 
 
-def _compare_as_it_is(
+def _compare_unconverted(
     model: nn.Module, tensors: Mapping[str, torch.Tensor], origin: str | Path
 ) -> CheckpointReport:
     return _compare(
@@ -348,20 +347,21 @@ def _compare_as_it_is(
 
 @WEIGHT_INITIALIZERS.register_module()
 class OfficialPretrained:
-    """Initialises a backbone from a published checkpoint or one of ours, or raises.
+    """Initialises a backbone strictly from a published checkpoint or one of ours.
 
     For configs: ``init_cfg=dict(type='mmvmlp.OfficialPretrained', checkpoint='...')``. Unlike
-    mmengine's ``Pretrained`` it refuses what does not fit; see :func:`load_checkpoint`.
+    mmengine's ``Pretrained``, it raises if the checkpoint does not fit; see
+    :func:`load_checkpoint`.
 
     Args:
-        checkpoint: A file or an http(s) address.
+        checkpoint: A file or an http(s) URL.
     """
 
     def __init__(self, checkpoint: str) -> None:
         self.checkpoint = checkpoint
 
     def __call__(self, module: nn.Module) -> None:
-        """Load the checkpoint into a module, and note it in mmengine's record of the weights."""
+        """Load the checkpoint into a module, and record it in mmengine's log of initialisation."""
         load_checkpoint(module, self.checkpoint)
         if hasattr(module, '_params_init_info'):
             update_init_info(module, init_info=f'OfficialPretrained: loaded {self.checkpoint}')

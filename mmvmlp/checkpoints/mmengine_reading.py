@@ -1,6 +1,6 @@
-"""Checkpoints that mmengine opens: ``load_from``, ``resume``, ``Pretrained``, the inferencers.
+"""Safe reading of checkpoints by mmengine: ``load_from``, ``resume``, ``Pretrained``, inferencers.
 
-mmengine's own reader falls back to full unpickling, which runs whatever code a file holds.
+mmengine's own reader falls back to full unpickling, which runs arbitrary code from the file.
 """
 
 from typing import Any
@@ -28,21 +28,21 @@ MODEL_ZOOS = {
     'torchvision://': get_torchvision_models,
     'modelzoo://': get_torchvision_models,
 }
-"""The tables of addresses behind mmengine's schemes."""
+"""Functions that return mmengine's tables of URLs, by URL scheme."""
 
 
 def read_safely_in_mmengine() -> None:
-    """Make mmengine open checkpoints through :func:`read_checkpoint`, in this process."""
+    """Make mmengine read checkpoints with :func:`read_checkpoint` in this process."""
     for prefixes, loader in (
         (('', 'http://', 'https://'), _load_from_file_or_address),
         ((r'(\S+\:)?s3://', r'(\S+\:)?petrel://'), _load_from_store),
         (tuple(MODEL_ZOOS), _load_from_model_zoo),
-        (('pavi://',), _load_from_nowhere),
+        (('pavi://',), _load_from_unsupported),
     ):
         CheckpointLoader.register_scheme(prefixes, loader, force=True)
 
 
-# mmengine's log has what follows `load_from_` in the names of these functions.
+# mmengine logs the part of these functions' names after `load_from_`.
 
 
 def _load_from_file_or_address(filename: str, map_location: Any = None) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def _load_from_file_or_address(filename: str, map_location: Any = None) -> dict[
         for key, value in contents.items()
         if key not in NESTING_KEYS and key not in tensors
     }
-    # Where mmengine looks for them, so that what was checked is what is loaded.
+    # mmengine looks under this key first, so it loads the tensors that were checked.
     return {**records, 'state_dict': tensors}
 
 
@@ -67,10 +67,10 @@ def _load_from_model_zoo(filename: str, map_location: Any = None) -> dict[str, A
     addresses = MODEL_ZOOS[scheme + separator]()
     address = addresses.get(get_deprecated_model_names().get(name, name), '')
     if not address.startswith(('http://', 'https://')):
-        raise CheckpointError(f"checkpoint {filename!r}: mmengine's model zoo has no address of it")
+        raise CheckpointError(f"checkpoint {filename!r} is not in mmengine's model zoo")
     contents = _load_from_file_or_address(address, map_location)
     if scheme == 'mmcls':
-        # mmengine gives only the backbones of these classifiers.
+        # mmengine returns only the backbones of these classifiers.
         contents['state_dict'] = {
             key.removeprefix('backbone.'): tensor
             for key, tensor in contents['state_dict'].items()
@@ -79,5 +79,5 @@ def _load_from_model_zoo(filename: str, map_location: Any = None) -> dict[str, A
     return contents
 
 
-def _load_from_nowhere(filename: str, map_location: Any = None) -> dict[str, Any]:
+def _load_from_unsupported(filename: str, map_location: Any = None) -> dict[str, Any]:
     raise CheckpointError(f'checkpoint {filename!r} cannot be read safely; download it first')

@@ -1,6 +1,6 @@
-"""What a checkpoint to resume from holds besides the model's weights.
+"""Check the contents of a checkpoint to resume other than the model's weights.
 
-mmengine hands all of it to the optimiser, to hooks and to the message hub as it stands.
+mmengine passes them unchecked to the optimiser, the hooks and the message hub.
 """
 
 import os
@@ -15,7 +15,7 @@ from mmvmlp.checkpoints.loading import check_trained_checkpoint
 from mmvmlp.checkpoints.reading import CheckpointError
 
 IMPLEMENTATION = ('fused', 'foreach', 'capturable', 'differentiable')
-"""How an optimiser computes a step: the run's business, not the file's."""
+"""Optimiser options that choose an implementation; the run decides them, not the checkpoint."""
 
 WITH_FUSED_KERNELS = (
     torch.optim.SGD,
@@ -23,20 +23,20 @@ WITH_FUSED_KERNELS = (
     torch.optim.AdamW,
     torch.optim.Adagrad,
 )
-"""Their kernels read and write the state without a look at its size."""
+"""Optimisers whose kernels read and write the state without checking its size."""
 
 
 def check_optimizer_state(optimizer: torch.optim.Optimizer, state: Any, origin: str | Path) -> None:
-    """Refuse an optimiser's state that does not fit the parameters it is for.
+    """Refuse an optimiser state that does not fit the parameters.
 
     Args:
-        optimizer: The run's optimiser.
-        state: The state in the checkpoint. How steps are computed becomes what the run says.
-        origin: The file that errors name.
+        optimizer: The optimiser of the run.
+        state: The state in the checkpoint; its implementation options are set to those of the run.
+        origin: File to name in errors.
 
     Raises:
-        CheckpointError: If it is for other parameters, or a tensor has another shape than its
-            parameter or values that are not finite.
+        CheckpointError: If it is for different parameters, or a tensor differs in shape from its
+            parameter or is not finite.
     """
     groups = state.get('param_groups') if isinstance(state, Mapping) else None
     ours = optimizer.param_groups
@@ -44,7 +44,7 @@ def check_optimizer_state(optimizer: torch.optim.Optimizer, state: Any, origin: 
         len(group['params']) for group in ours
     ]:
         raise CheckpointError(
-            f'checkpoint {str(origin)!r}: the state of the optimiser is for other parameters than '
+            f'checkpoint {str(origin)!r}: the optimiser state is for different parameters from '
             'those of this run'
         )
     for theirs, group in zip(groups, ours, strict=True):
@@ -65,25 +65,25 @@ def _check_tensor(
     fits = value.ndim == 0 or value.shape == parameter.shape
     if isinstance(optimizer, WITH_FUSED_KERNELS) and not fits:
         raise CheckpointError(
-            f"checkpoint {str(origin)!r}: the optimiser's {name!r} of a parameter of shape "
-            f'{tuple(parameter.shape)} has shape {tuple(value.shape)}'
+            f'checkpoint {str(origin)!r}: optimiser state {name!r} has shape '
+            f'{tuple(value.shape)}, but its parameter has shape {tuple(parameter.shape)}'
         )
     if not value.isfinite().all():
         raise CheckpointError(
-            f"checkpoint {str(origin)!r}: the optimiser's {name!r} has values that are not finite"
+            f'checkpoint {str(origin)!r}: optimiser state {name!r} has values that are not finite'
         )
 
 
 def check_averaged_weights(model: nn.Module, state: Mapping[str, Any], origin: str | Path) -> None:
-    """Refuse averaged weights that are not of the model.
+    """Refuse averaged weights that do not match the model.
 
     Args:
-        model: The run's model.
+        model: The model of the run.
         state: ``ema_state_dict`` of the checkpoint.
-        origin: The file that errors name.
+        origin: File to name in errors.
 
     Raises:
-        CheckpointError: If they lack a tensor of the model, or have another one.
+        CheckpointError: If tensors are missing or unexpected.
     """
     weights = {
         key.removeprefix('module.'): value
@@ -93,12 +93,12 @@ def check_averaged_weights(model: nn.Module, state: Mapping[str, Any], origin: s
     check_trained_checkpoint(model, weights, f'{origin} (averaged weights)')
 
 
-def forget_files_elsewhere(message_hub: Any, work_dir: str | Path) -> None:
-    """Drop records of files outside the work folder: mmengine deletes what they name.
+def drop_outside_checkpoints(message_hub: Any, work_dir: str | Path) -> None:
+    """Drop records of checkpoints outside the work folder, which mmengine would delete.
 
     Args:
-        message_hub: Of the checkpoint; changed in place.
-        work_dir: The folder of the run, in which old checkpoints may be deleted.
+        message_hub: Message hub of the checkpoint; changed in place.
+        work_dir: Work folder of the run, in which mmengine may delete old checkpoints.
     """
     records = message_hub.get('runtime_info') if isinstance(message_hub, Mapping) else None
     if not isinstance(records, MutableMapping):

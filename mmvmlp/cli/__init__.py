@@ -1,7 +1,7 @@
-"""The commands: ``mmvmlp NAME`` runs the module of that name in this folder.
+"""Commands: ``mmvmlp NAME`` and ``tools/NAME.py`` run the module ``NAME`` of this package.
 
-``tools/NAME.py`` starts the same module, for those who type OpenMMLab's way. Nothing is imported
-before a command is chosen, so that ``mmvmlp doctor`` runs where torch is missing or broken.
+Modules are imported only when their command runs, so that ``mmvmlp doctor`` works where torch is
+missing or broken.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ COMMANDS = {
     'train': 'train any config of mmdet, mmsegmentation or mmpretrain',
     'test': 'evaluate a checkpoint on the test data of its config',
     'predict': 'predict on images with a trained model',
-    'check-config': 'find what would go wrong in a training run',
+    'check-config': 'find problems of a training run before it starts',
     'doctor': 'report installed versions and print a fix for each problem',
     'demo': 'train, evaluate and draw a detector on generated scenes',
-    'make-digits': 'generate the digit scenes, a small data set in the layout of yours',
+    'make-digits': 'generate the digit scenes, a small data set in the layout of your own data',
     'complexity': "print the parameters and MACs of a config's model",
     'measure-memory': "measure the peak memory of backbones' forward passes",
 }
-"""Each command with a line that says what it does."""
+"""Summaries by command."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        arguments: The command's name and its arguments; those of the process if None.
+        arguments: Name and arguments of the command; by default those of the process.
 
     Returns:
-        The command's exit status.
+        Exit status of the command.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     width = max(map(len, COMMANDS))
@@ -44,10 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         + '\n`mmvmlp COMMAND --help` lists the arguments of a command.',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('command', metavar='COMMAND', choices=COMMANDS, help='one of those below')
+    parser.add_argument('command', metavar='COMMAND', choices=COMMANDS, help='see below')
     command = parser.parse_args(given[:1]).command
     module = import_module(f'mmvmlp.cli.{command.replace("-", "_")}')
-    # The parser of the command reads its arguments and its own name from here.
+    # The command's parser reads its name and arguments from here.
     sys.argv = [f'mmvmlp {command}', *given[1:]]
     status: int = module.main()
     return status

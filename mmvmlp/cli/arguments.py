@@ -1,4 +1,4 @@
-"""Arguments that several commands share."""
+"""Arguments shared by several commands."""
 
 import argparse
 from typing import Any
@@ -9,7 +9,7 @@ from mmvmlp.config.launcher import LAUNCHERS
 
 
 class ConfigOptions(DictAction):
-    """Reads ``KEY=VALUE``, and refuses anything else as argparse refuses a wrong argument."""
+    """Parses ``KEY=VALUE``, and refuses anything else with a usage error."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, *given: Any
@@ -20,12 +20,12 @@ class ConfigOptions(DictAction):
         try:
             super().__call__(parser, namespace, *given)
         except AssertionError as error:
-            # Brackets without their counterpart.
+            # Unbalanced brackets.
             raise argparse.ArgumentError(self, str(error)) from error
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """Add what changes a config: ``--cfg-options``."""
+    """Add ``--cfg-options``."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -36,20 +36,20 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """Add what every run of a config on data takes: config, data, work folder, launcher."""
+    """Add the arguments of training and testing: config, data, work folder, launcher."""
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--work-dir',
         metavar='DIR',
-        help='folder for logs and checkpoints (default: work_dirs/ and the name of the config)',
+        help='folder for logs and checkpoints (default: work_dirs/CONFIG_NAME)',
     )
     parser.add_argument(
-        '--data-root', metavar='DIR', help="folder of the data, instead of the config's data_root"
+        '--data-root', metavar='DIR', help="data folder, in place of the config's data_root"
     )
     parser.add_argument(
         '--launcher',
         choices=tuple(LAUNCHERS),
         default='none',
-        help='how several processes were started (default: none)',
+        help='launcher of the processes (default: none)',
     )
     add_config_options(parser)

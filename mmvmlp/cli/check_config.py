@@ -1,4 +1,4 @@
-"""Find what would go wrong in a training run: config against data against model, in a minute."""
+"""Find problems of a training run before it starts: check a config against its data and model."""
 
 import argparse
 
@@ -15,16 +15,16 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument(
-        '--data-root', metavar='DIR', help="folder of the data, instead of the config's data_root"
+        '--data-root', metavar='DIR', help="data folder, in place of the config's data_root"
     )
     add_config_options(parser)
     return parser.parse_args()
 
 
 def main() -> int:
-    """Check, and exit with 1 where training would fail."""
+    """Check a config; return 1 if training would fail."""
     arguments = parse_arguments()
-    # The toolboxes tell of every parameter they initialise, hundreds of lines.
+    # The toolboxes log the initialisation of every parameter.
     MMLogger.get_instance('mmengine', log_level='WARNING')
     with one_clear_error():
         config = load_config(arguments.config, arguments.cfg_options)

@@ -1,12 +1,12 @@
-"""Print the parameters and MACs of a config's model, part by part; no data is needed.
+"""Print the parameters and MACs of each part of a config's model; no data is required.
 
-Parameters are the numbers that training sets. MACs are the multiply-accumulate operations of one
-image's prediction, which papers print as FLOPs (a GPU's data sheet counts each twice).
+Parameters are all learnable parameters. MACs are the multiply-accumulate operations for predicting
+one image, which papers report as FLOPs (GPU data sheets count each as two).
 """
 
 import argparse
 
-from mmvmlp.analysis.complexity import PartComplexity, count_complexity, papers_shape
+from mmvmlp.analysis.complexity import PartComplexity, count_complexity, default_shape
 from mmvmlp.cli.arguments import add_config_options
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.config.loading import load_config
@@ -23,33 +23,33 @@ def parse_arguments() -> argparse.Namespace:
         type=int,
         nargs=2,
         metavar=('HEIGHT', 'WIDTH'),
-        help='of the image in pixels (default: as papers count, 224 224 for classifiers, 800 1280 '
-        'for detectors, 512 2048 for segmentors)',
+        help='image size in pixels (default: as in papers, 224 224 for classifiers, 800 1280 for '
+        'detectors, 512 2048 for segmentors)',
     )
     parser.add_argument(
         '--proposals',
         type=int,
         default=1000,
         metavar='N',
-        help='regions that a RoI head classifies (default: 1000)',
+        help='regions classified by a RoI head (default: 1000)',
     )
     parser.add_argument(
         '--masks',
         type=int,
         default=100,
         metavar='N',
-        help='regions that a RoI head segments (default: 100)',
+        help='regions segmented by a RoI head (default: 100)',
     )
     add_config_options(parser)
     return parser.parse_args()
 
 
 def main() -> int:
-    """Count, and print a table."""
+    """Print a table of parameters and MACs."""
     arguments = parse_arguments()
     with one_clear_error():
         config = load_config(arguments.config, arguments.cfg_options)
-        height, width = arguments.shape or papers_shape(config)
+        height, width = arguments.shape or default_shape(config)
         parts = count_complexity(
             config, height, width, num_proposals=arguments.proposals, num_masks=arguments.masks
         )

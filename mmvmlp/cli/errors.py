@@ -1,4 +1,4 @@
-"""Errors as the commands show them."""
+"""Error messages of the commands."""
 
 import json
 import os
@@ -17,13 +17,13 @@ RAISED_ON_PURPOSE = (ValueError, TypeError, OSError, ImportError, AssertionError
 
 @contextmanager
 def one_clear_error(*packages: str) -> Iterator[None]:
-    """Show an error that this package raised on purpose as one message, and exit with 1.
+    """Print errors raised by this package as one message without a traceback, and exit with 1.
 
-    One of several processes hands it to torchrun, which shows the first of theirs. What anything
-    else raises keeps its traceback.
+    Distributed processes pass the message to torchrun, which shows the first one. Errors from
+    elsewhere keep their traceback.
 
     Args:
-        packages: Others that raise errors on purpose.
+        packages: Further packages whose errors are printed this way.
     """
     try:
         yield
@@ -41,13 +41,13 @@ def one_clear_error(*packages: str) -> Iterator[None]:
 
 
 def _message(error: BaseException, packages: tuple[str, ...]) -> str | None:
-    # What mmcv says of a file that is no image, after the traceback of a data loader's worker.
+    # mmcv's message for a file that is not an image, after the traceback of a data loader worker.
     if undecoded := re.findall(
         r'^(?:AssertionError: )?failed to load image: (.+)', str(error), re.M
     ):
         return f'image {undecoded[-1]!r} is not an image, or is damaged'
     if isinstance(error, (ImageReadError, CheckpointError)):
-        # A data loader's worker hands over its whole traceback as the message.
+        # A data loader worker passes its whole traceback as the message.
         return str(error).rpartition(f'{type(error).__name__}: ')[2].strip()
     innermost = error.__traceback__
     while innermost is not None and innermost.tb_next is not None:

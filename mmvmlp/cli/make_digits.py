@@ -1,4 +1,4 @@
-"""Make the digit scenes: handwritten digits on photographs, in the layout of your own data."""
+"""Generate the digit scenes: handwritten digits on photographs, in the layout of your own data."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog='Example: python tools/make_digits.py data/digits --layout coco',
+        epilog='Example: mmvmlp make-digits data/digits --layout coco',
     )
-    parser.add_argument('out_dir', type=Path, metavar='OUT', help='folder to make')
+    parser.add_argument('out_dir', type=Path, metavar='OUT', help='folder to create')
     parser.add_argument(
         '--layout',
         choices=('coco', 'ade', 'imagenet'),
         default='coco',
-        help='coco: instance JSON as COCO 2017; ade: pictures and index PNGs as ADE20K; imagenet: '
-        'a folder a class, one digit a picture (default: coco)',
+        help='coco: instances in JSON, like COCO 2017; ade: masks in PNG, like ADE20K; imagenet: '
+        'one folder per class, one complete digit per image (default: coco)',
     )
     parser.add_argument(
-        '--train', type=int, default=1300, metavar='N', help='training pictures (default: 1300)'
+        '--train', type=int, default=1300, metavar='N', help='training images (default: 1300)'
     )
     parser.add_argument(
-        '--val', type=int, default=100, metavar='N', help='validation pictures (default: 100)'
+        '--val', type=int, default=100, metavar='N', help='validation images (default: 100)'
     )
     parser.add_argument(
         '--size',
@@ -42,15 +42,15 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         '--categories',
         choices=('digits', 'coco80'),
         default='digits',
-        help="names in a coco layout: 0 to 9, or COCO's 80, of which ten stand for the digits, "
-        'so that a config made for COCO runs unchanged (default: digits)',
+        help="category names of the coco layout: 0 to 9, or COCO's 80, ten of which stand for the "
+        'digits, so that COCO configs run unchanged (default: digits)',
     )
     parser.add_argument(
         '--digits-per-scene',
         type=int,
         nargs=2,
         metavar=('MIN', 'MAX'),
-        help='least and greatest number of digits in a scene (default: 3 6; 3 5 for imagenet, '
+        help='minimum and maximum number of digits in a scene (default: 3 6; 3 5 for imagenet, '
         'where all but one are fragments)',
     )
     parser.add_argument(
@@ -58,19 +58,19 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         type=float,
         nargs=2,
         metavar=('MIN', 'MAX'),
-        help='least and greatest height of a digit as fractions of the shorter side (default: '
+        help='minimum and maximum height of a digit as fractions of the shorter side (default: '
         '0.25 0.45; 0.5 0.8 for imagenet)',
     )
     parser.add_argument(
         '--overwrite',
         action='store_true',
-        help='replace digit scenes that were made there before',
+        help='replace existing digit scenes',
     )
     return parser.parse_args(arguments)
 
 
 def main() -> int:
-    """Make the scenes; returns the exit status."""
+    """Generate the scenes; return the exit status."""
     arguments = parse_arguments()
     options = vars(arguments)
     for pair in ('size', 'digits_per_scene', 'digit_height'):

@@ -1,4 +1,4 @@
-"""Measure the peak memory of backbones' forward passes, one image each."""
+"""Measure the peak memory of backbones in a forward pass with one image."""
 
 import argparse
 
@@ -24,19 +24,19 @@ def parse_arguments() -> argparse.Namespace:
         nargs=2,
         default=[800, 1216],
         metavar=('HEIGHT', 'WIDTH'),
-        help='of the image in pixels',
+        help='image size in pixels',
     )
     parser.add_argument('--device', default='cpu', help='cpu, cuda, or cuda:N')
     return parser.parse_args()
 
 
 def main() -> int:
-    """Measure, and print a table."""
+    """Print a table of memory."""
     arguments = parse_arguments()
     height, width = arguments.shape
     with one_clear_error():
         measured = measure_forward_memory(arguments.names, height, width, arguments.device)
-        print('| backbone | weights (MB) | peak of the pass (MB) | relative |\n|---|---|---|---|')
+        print('| backbone | weights (MB) | forward peak (MB) | relative |\n|---|---|---|---|')
         first = 0
         for memory in measured:
             first = first or memory.peak

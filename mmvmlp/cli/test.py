@@ -28,16 +28,16 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint of a whole trained model')
     parser.add_argument('--out', metavar='FILE', type=Path, help='write the metrics as JSON')
     parser.add_argument(
-        '--tta', action='store_true', help="test-time augmentation, by the config's tta_pipeline"
+        '--tta', action='store_true', help="test-time augmentation with the config's tta_pipeline"
     )
     parser.add_argument(
-        '--show-dir', metavar='NAME', help='draw predictions into this folder of the work folder'
+        '--show-dir', metavar='NAME', help='draw predictions into this subfolder of the work folder'
     )
     return parser.parse_args()
 
 
 def main() -> int:
-    """Evaluate."""
+    """Evaluate a checkpoint."""
     arguments = parse_arguments()
     with one_clear_error():
         config = load_config(arguments.config, arguments.cfg_options)
@@ -60,7 +60,7 @@ def main() -> int:
         runner = build_runner(config)
         metrics = runner.test()
         if arguments.out and runner.rank == 0:
-            # Unlike json, it knows the numbers of NumPy that mmsegmentation's metrics are.
+            # Unlike json, it supports NumPy numbers, as in mmsegmentation's metrics.
             text = fileio.dump(metrics, file_format='json', indent=2) + '\n'
             arguments.out.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(arguments.out, text.encode())

@@ -1,4 +1,4 @@
-"""Do what torchrun does, and show the error that ends a run as one message."""
+"""Run torchrun, and print the error that ends a run as one message."""
 
 import logging
 import sys
@@ -8,8 +8,8 @@ from torch.distributed.run import parse_args, run
 
 
 def main() -> int:
-    """Launch; returns the exit status."""
-    # torchrun's own account of processes that fail, of which the first is told of below.
+    """Run torchrun; return the exit status."""
+    # Silence torchrun's own report; the first failure is printed below.
     logging.getLogger('torch.distributed.elastic.multiprocessing.api').setLevel(logging.CRITICAL)
     try:
         run(parse_args(None))  # type: ignore[no-untyped-call]
@@ -18,13 +18,13 @@ def main() -> int:
         if 'timestamp' in failure.error_file_data:
             message, status = failure.message, failure.exitcode
         elif failure.exitcode < 0:
-            message = f'error: the process of rank {rank} was ended by {failure.signal_name()}'
+            message = f'error: the process of rank {rank} was killed by {failure.signal_name()}'
             status = 128 - failure.exitcode
         else:
             status = failure.exitcode
             message = (
-                f'error: the process of rank {rank} ended with exit status {status}; what it '
-                'printed is above'
+                f'error: the process of rank {rank} exited with status {status}; its output is '
+                'above'
             )
         print(message, file=sys.stderr)
         return status

@@ -28,32 +28,32 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         '--backbone-checkpoint',
         metavar='FILE',
-        help='published or own weights that the backbone starts from; they must fit it',
+        help='published or your own weights for the backbone; they must fit',
     )
     parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
         metavar='FILE',
-        help='go on from a checkpoint; without FILE from the latest in the work folder',
+        help='resume from a checkpoint; without FILE from the latest in the work folder',
     )
     parser.add_argument(
         '--amp',
         nargs='?',
         const='float16',
         choices=('float16', 'bfloat16'),
-        help='mixed precision: float16 (needs a GPU) or bfloat16 (in backbone and neck)',
+        help='mixed precision: float16 (requires a GPU) or bfloat16 (backbone and neck only)',
     )
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help="scale the learning rate from the config's auto_scale_lr.base_batch_size",
+        help="scale the learning rate by the batch size over the config's base_batch_size",
     )
     return parser.parse_args()
 
 
 def configure(arguments: argparse.Namespace) -> Config:
-    """Make the config of the run, and look at what it needs before anything is built."""
+    """Load the config, apply the arguments, and check that required files exist."""
     config = load_config(arguments.config, arguments.cfg_options)
     set_work_dir(config, arguments.work_dir)
     set_log(config)
@@ -75,7 +75,7 @@ def configure(arguments: argparse.Namespace) -> Config:
 
 
 def main() -> int:
-    """Train."""
+    """Train a model."""
     arguments = parse_arguments()
     with one_clear_error():
         build_runner(configure(arguments)).train()

@@ -1,1 +1,1 @@
-"""Reading, changing and checking the config of a run."""
+"""Load, change and check the config of a run."""

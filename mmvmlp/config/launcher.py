@@ -1,4 +1,4 @@
-"""Starting a run in several processes, on machines without a GPU too."""
+"""Distributed runs, also on machines without a GPU."""
 
 import os
 from collections.abc import Iterator
@@ -25,21 +25,21 @@ LAUNCHERS: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
 }
-"""What starts processes, and the environment variables by which they know of each other."""
+"""The program that starts the processes, and the environment variables it sets."""
 
 
 def set_launcher(config: Config, launcher: str) -> None:
-    """Set how the processes of a run were started, and join them where mmengine cannot.
+    """Set the launcher of a run, and initialise the process group where mmengine cannot.
 
-    mmengine asks for a GPU even for the backend gloo. Without one this joins the group itself,
-    and leaves batch norms unsynchronised, for SyncBN runs on GPUs only.
+    mmengine requires a GPU even for the gloo backend. Without one, the group is initialised here,
+    and SyncBN, which runs on GPUs only, becomes BN.
 
     Args:
         config: Changed in place.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
 
     Raises:
-        ValueError: If this process was not started by the launcher.
+        ValueError: If the launcher did not start this process.
     """
     starter, variables = LAUNCHERS[launcher]
     missing = [name for name in variables if name not in os.environ]
@@ -53,7 +53,7 @@ def set_launcher(config: Config, launcher: str) -> None:
         return
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group('gloo')
-    # By default mmengine hands the wrapper GPU numbers, which it refuses for a model on the CPU.
+    # mmengine's default `device_ids` are GPUs, which DDP rejects for a model on the CPU.
     wrapper = config.get('model_wrapper_cfg') or {
         'broadcast_buffers': False,
         'find_unused_parameters': config.get('find_unused_parameters', False),
@@ -62,8 +62,7 @@ def set_launcher(config: Config, launcher: str) -> None:
     synchronised = bool(config.pop('sync_bn', None))
     if sum(_plain_batch_norm(config.model)) or synchronised:
         print_log(
-            'No GPU is seen: batch norms are not synchronised; each process normalises its batch '
-            'by itself.',
+            'No GPU found: batch norms are not synchronised across processes.',
             logger='current',
         )
 

@@ -1,4 +1,4 @@
-"""Reading a config, options and data folder included."""
+"""Load a config, with its options and data folder."""
 
 import os
 import traceback
@@ -14,15 +14,16 @@ from mmvmlp.openmmlab import SCOPE, path_of_config
 
 
 def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
-    """Read a config and merge options into it, as ``--cfg-options`` gives them.
+    """Load a config and merge options into it.
 
     Args:
-        path: A file, or one of this package's configs as ``mmvmlp::NAME.py``.
-        options: An option ``data_root`` is more than its variable: see :func:`set_data_root`.
+        path: A file, or a config of this package as ``mmvmlp::NAME.py``.
+        options: Values by key, from ``--cfg-options``; ``data_root`` is passed to
+            :func:`set_data_root`.
 
     Raises:
-        FileNotFoundError: If there is no such config.
-        ValueError: If it cannot be read or has no model, or an option would change nothing.
+        FileNotFoundError: If the config does not exist.
+        ValueError: If it cannot be read or has no model, or an option would have no effect.
     """
     config = _read_config(path)
     others = dict(options or {})
@@ -33,7 +34,7 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
     except (AttributeError, KeyError, TypeError) as error:
         given = ' '.join(f'{key}={value}' for key, value in others.items())
         raise ValueError(
-            f'--cfg-options {given}: this does not fit into {path} ({error.args[0]})'
+            f'--cfg-options {given}: cannot be merged into {path} ({error.args[0]})'
         ) from error
     if data_root is not None:
         set_data_root(config, data_root)
@@ -45,7 +46,7 @@ def _read_config(path: str | Path) -> Config:
     if separator and package == SCOPE:
         path = path_of_config(name)
     if not Path(path).is_file():
-        raise FileNotFoundError(f'config {str(path)!r}: there is no such file')
+        raise FileNotFoundError(f'config {str(path)!r} does not exist')
     try:
         config = Config.fromfile(path)
     except Exception as error:
@@ -64,27 +65,26 @@ def _read_config(path: str | Path) -> Config:
 
 
 def set_data_root(config: Config, data_root: str | Path) -> None:
-    """Point every data set and evaluator of a config to another folder.
+    """Point all data sets and evaluators of a config to another folder.
 
-    mmengine computes a config's paths when it reads the file, so a new value of the variable
-    ``data_root`` alone would reach none of them.
+    mmengine computes paths when it reads the file, so changing the variable ``data_root``
+    afterwards has no effect on them.
 
     Args:
         config: Changed in place.
-        data_root: The folder in which the config's relative paths are looked up.
+        data_root: The new folder.
 
     Raises:
-        ValueError: If the config has no variable ``data_root`` to be replaced, or one of the two
-            is empty.
+        ValueError: If the config has no variable ``data_root``, or either folder is empty.
     """
     if not str(data_root):
-        raise ValueError("data_root='': the name of a folder is accepted")
+        raise ValueError("data_root='': a folder name is accepted")
     old = config.get('data_root')
-    # Every path begins with an empty one.
+    # Every path starts with an empty string.
     if not isinstance(old, str) or not old:
         raise ValueError(
             f'data_root={str(data_root)!r}: the config {config.filename} has no variable '
-            'data_root that could be replaced; set the paths of its data sets with --cfg-options'
+            'data_root to replace; set the paths of its data sets with --cfg-options'
         )
     new = os.path.join(data_root, '')
     for split in SPLITS:

@@ -1,8 +1,7 @@
-"""Options for a config that would change nothing.
+"""Find config options that would have no effect.
 
-mmengine computes every setting when it reads the file. An option for a variable of the file comes
-too late for what was computed from it, and a misspelt one is for nobody; both would be
-accepted silently.
+mmengine computes settings when it reads the file. Overriding a variable afterwards does not change
+the settings computed from it, and nothing reads a misspelt option; mmengine silently accepts both.
 """
 
 import inspect
@@ -18,7 +17,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 READ_ELSEWHERE = (
-    # By mmengine's runner, from the config that it is given.
+    # By mmengine's runner, from the config itself.
     'activation_checkpointing',
     'compile',
     'efficient_conv_bn_eval',
@@ -26,27 +25,27 @@ READ_ELSEWHERE = (
     'model_wrapper_cfg',
     'runner_type',
     'sync_bn',
-    # By the toolboxes' inferencers, and by the commands in tools/.
+    # By the toolboxes' inferencers and our commands.
     'data_root',
     'test_pipeline',
     'tta_model',
     'tta_pipeline',
 )
-"""Settings that are read besides the arguments of a runner."""
+"""Settings that are read in addition to the arguments of a runner."""
 
 SHOWN = 6
 
 
 def check_options(config: Config, options: Mapping[str, Any]) -> None:
-    """Look for options that no run would notice; warn of those that only a user's code may read.
+    """Refuse options without effect; warn about those that only a user's code may read.
 
     Args:
-        config: As it was read, before the options are merged into it.
-        options: As ``--cfg-options`` gives them, each with a key such as ``'model.neck.type'``.
+        config: The config before the options are merged into it.
+        options: Values by key, such as ``'model.neck.type'``, from ``--cfg-options``.
 
     Raises:
-        ValueError: If an option names nothing that the config or a run knows, or a variable from
-            which the config computed other settings.
+        ValueError: If an option is unknown to config and run, or is a variable from which other
+            settings were computed.
     """
     known = _read_by_runs(config)
     for key, value in options.items():
@@ -65,13 +64,12 @@ def check_options(config: Config, options: Mapping[str, Any]) -> None:
         if _is_used_in(config.text, name):
             places = ', '.join(_suggestions(config, known, key))
             raise ValueError(
-                f'{option}: {name!r} is a variable of the config, which other settings were '
-                'computed from when the file was read; set those instead'
+                f'{option}: {name!r} is a variable from which other settings were computed when '
+                'the config was read; set those instead'
                 + (f'. The same value is in {places}' if places else '')
             )
         print_log(
-            f'{option}: nothing in the config or in a run reads {name!r}; it is left to code of '
-            'yours',
+            f'{option}: neither the config nor a run reads {name!r}; only your own code can',
             logger='current',
             level=logging.WARNING,
         )
@@ -87,9 +85,9 @@ def _read_by_runs(config: Config) -> list[str]:
 
 
 def _is_used_in(text: str, name: str) -> bool:
-    """Tell whether a config's text computes something from a variable.
+    """Return True if a config's text computes something from a variable.
 
-    An assignment, a keyword argument, a string and a comment are no use of it.
+    Assignments, keyword arguments, strings and comments do not count.
     """
     without_comments = re.sub(r'#.*', '', text)
     use = rf"""(?<![\w.'"/])(?:_base_\.)?{re.escape(name)}\b(?!\s*(=(?!=)|:))"""
@@ -97,7 +95,7 @@ def _is_used_in(text: str, name: str) -> bool:
 
 
 def _suggestions(config: Config, known: list[str], key: str) -> list[str]:
-    """Find the settings that hold what a variable holds, those of its name first."""
+    """Find settings with the value of a variable, those with its name first."""
     name, dot, rest = key.partition('.')
     places = [
         place
@@ -107,14 +105,14 @@ def _suggestions(config: Config, known: list[str], key: str) -> list[str]:
     ]
     places.sort(key=lambda place: place.rpartition('.')[2] != name)
     if config[name] in (None, True, False, ''):
-        # Such values are everywhere.
+        # These values are too common.
         places = [place for place in places if place.rpartition('.')[2] == name]
     more = ['...'] if len(places) > SHOWN else []
     return [f'{place}{dot}{rest}' for place in places[:SHOWN]] + more
 
 
 def _settings_named(config: Config, known: list[str], name: str) -> list[str]:
-    """Find the settings of a run whose last part is a name, such as ``train_cfg.max_epochs``."""
+    """Find the settings of a run that end in a name, such as ``train_cfg.max_epochs``."""
     return [
         f'{section}.{name}'
         for section in known

@@ -1,4 +1,4 @@
-"""Files that a run needs, looked for before anything is built."""
+"""Check that the files of a run exist before anything is built."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -11,20 +11,20 @@ SPLITS = ('train', 'val', 'test')
 
 
 def check_checkpoint_exists(checkpoint: str | Path) -> None:
-    """Look for a checkpoint file; addresses are left to those who read them.
+    """Check that a checkpoint file exists; URLs are not checked.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If it does not exist.
     """
     if '://' not in str(checkpoint) and not Path(checkpoint).is_file():
-        raise FileNotFoundError(f'checkpoint {str(checkpoint)!r}: there is no such file')
+        raise FileNotFoundError(f'checkpoint {str(checkpoint)!r} does not exist')
 
 
 def check_checkpoints(config: Config) -> None:
-    """Look for the checkpoints that a training starts from.
+    """Check that the checkpoints from which training starts exist.
 
     Raises:
-        FileNotFoundError: If a file is missing.
+        FileNotFoundError: If one does not exist.
     """
     weights_of_backbone = (config.model.get('backbone') or {}).get('init_cfg') or {}
     for settings, name in ((config, 'load_from'), (weights_of_backbone, 'checkpoint')):
@@ -34,15 +34,15 @@ def check_checkpoints(config: Config) -> None:
 
 
 def check_data(config: Config, splits: tuple[str, ...] = SPLITS) -> None:
-    """Look for the files that the data sets and evaluators of a config will open first.
+    """Check that the annotation files and image folders of a config exist.
 
     Args:
         config: The config of the run.
-        splits: The parts of the run: ``'train'``, ``'val'``, ``'test'``.
+        splits: Splits of the run: ``'train'``, ``'val'``, ``'test'``.
 
     Raises:
-        FileNotFoundError: With the folder, the layout that is expected and the option that
-            changes it, if an annotation file or an image folder is missing.
+        FileNotFoundError: If one is missing, with the folder, the expected layout, and the option
+            that sets the folder.
     """
     expected: dict[str, list[str]] = {}
     for split in splits:
@@ -63,20 +63,20 @@ def check_data(config: Config, splits: tuple[str, ...] = SPLITS) -> None:
                 + ''.join(f'  {path}\n' for path in missing)
                 + 'Expected are\n'
                 + ''.join(f'  {path}\n' for path in paths)
-                + 'Give the folder that holds them with --data-root DIR, or make a small data set '
-                'with tools/make_digits.py.'
+                + 'Set their folder with --data-root DIR, or generate a small data set with '
+                '`mmvmlp make-digits`.'
             )
 
 
 def annotations_of_evaluators(config: Config, split: str) -> dict[str, str]:
-    """Find the annotation files that a split is evaluated with.
+    """Find the annotation files of the evaluators of a split.
 
     Args:
         config: The config of the run.
         split: ``'val'`` or ``'test'``; others have no evaluator.
 
     Returns:
-        For each evaluator that has a file of its own, the setting's name and the path.
+        Paths by the name of the setting, for evaluators with their own file.
     """
     name = f'{split}_evaluator'
     evaluators: Any = config.get(name) or []
@@ -91,7 +91,7 @@ def annotations_of_evaluators(config: Config, split: str) -> dict[str, str]:
 
 
 def _datasets(value: Any) -> Iterator[dict[str, Any]]:
-    """Find the data sets in a data loader's config, also inside wrappers such as RepeatDataset."""
+    """Yield the data sets in a data loader's config, also inside wrappers like RepeatDataset."""
     if isinstance(value, dict):
         if 'ann_file' in value or 'data_prefix' in value or 'data_root' in value:
             yield value

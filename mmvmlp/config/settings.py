@@ -1,4 +1,4 @@
-"""Changes that the commands make to a config, and the runner built from it."""
+"""Apply command-line options to a config, and build its runner."""
 
 import os
 from pathlib import Path
@@ -15,10 +15,10 @@ from mmvmlp.output_files import check_folder_can_be_written
 
 
 def set_backbone_checkpoint(config: Config, checkpoint: str | Path) -> None:
-    """Make the backbone start from a published checkpoint, or one of ours, of its network.
+    """Initialise the backbone from a checkpoint, published or our own.
 
     Raises:
-        FileNotFoundError: If there is no such checkpoint.
+        FileNotFoundError: If the checkpoint does not exist.
         ValueError: If the config's model has no backbone.
     """
     if 'backbone' not in config.get('model', {}):
@@ -39,17 +39,19 @@ def set_mixed_precision(config: Config, dtype: str) -> None:
     Args:
         config: Changed in place.
         dtype: ``'float16'`` for the whole model with a dynamic loss scale, on a GPU;
-            ``'bfloat16'`` for backbone and neck, anywhere, for RoIAlign and NMS know no bfloat16.
+            ``'bfloat16'`` for backbone and neck, on any device: RoIAlign and NMS do not support it.
 
     Raises:
-        ValueError: If the type is another one, or needs a GPU where none is seen.
+        ValueError: If ``dtype`` is not accepted, or requires a GPU and none is found.
     """
     if dtype == 'bfloat16':
         config.setdefault('custom_hooks', [])
         config.custom_hooks.append({'type': 'mmvmlp.AutocastHook', 'dtype': dtype})
     elif dtype == 'float16':
         if not torch.cuda.is_available():
-            raise ValueError("dtype='float16' needs a GPU, and none is seen; 'bfloat16' needs none")
+            raise ValueError(
+                "dtype='float16' requires a GPU, and none was found; 'bfloat16' does not"
+            )
         config.optim_wrapper.type = 'AmpOptimWrapper'
         config.optim_wrapper.loss_scale = 'dynamic'
         config.optim_wrapper.dtype = dtype
@@ -58,10 +60,10 @@ def set_mixed_precision(config: Config, dtype: str) -> None:
 
 
 def set_test_time_augmentation(config: Config) -> None:
-    """Test with the config's ``tta_model`` on the images of its ``tta_pipeline``.
+    """Test with the config's ``tta_model`` and ``tta_pipeline``.
 
     Raises:
-        ValueError: If the config has none.
+        ValueError: If either is missing.
     """
     missing = [name for name in ('tta_model', 'tta_pipeline') if not config.get(name)]
     if missing:
@@ -72,15 +74,15 @@ def set_test_time_augmentation(config: Config) -> None:
 
 
 def set_drawing(config: Config, folder: str) -> None:
-    """Draw every prediction of a test, by the visualization hook of the config's toolbox.
+    """Draw all predictions of a test with the toolbox's visualization hook.
 
     Args:
         config: Changed in place; its work folder must be set.
-        folder: Where the images go, looked up in the work folder.
+        folder: Folder of the images, relative to the work folder.
 
     Raises:
-        OSError: If nothing can be written there.
-        ValueError: If the config's ``default_scope`` is no toolbox that draws.
+        OSError: If the folder is not writable.
+        ValueError: If the config's ``default_scope`` is not a supported toolbox.
     """
     folder = os.path.abspath(os.path.join(config.work_dir, folder))
     check_folder_can_be_written(folder, 'show_dir')
@@ -88,7 +90,7 @@ def set_drawing(config: Config, folder: str) -> None:
     drawing: dict[str, tuple[str, dict[str, Any]]] = {
         'mmdet': ('DetVisualizationHook', {'draw': True, 'test_out_dir': folder}),
         'mmseg': ('SegVisualizationHook', {'draw': True}),
-        # It draws what the network sees, whose size may leave no room for text.
+        # It draws on the network's input, which may be too small for text.
         'mmpretrain': (
             'VisualizationHook',
             {'enable': True, 'interval': 1, 'out_dir': folder, 'resize': 224},
@@ -96,7 +98,7 @@ def set_drawing(config: Config, folder: str) -> None:
     }
     if toolbox not in drawing:
         raise ValueError(
-            f'default_scope={toolbox!r} in {config.filename}: predictions are drawn for '
+            f'default_scope={toolbox!r} in {config.filename}: predictions can be drawn for '
             f'{", ".join(drawing)}'
         )
     hook_type, settings = drawing[toolbox]
@@ -108,32 +110,32 @@ def set_drawing(config: Config, folder: str) -> None:
     }
     config.default_hooks = hooks
     if toolbox == 'mmseg':
-        # Its hook hands images to the visualizer, beside whose records they would go.
+        # Its hook would write images next to the visualizer's records.
         visualizer = dict(config.get('visualizer') or {'type': 'SegLocalVisualizer'})
         visualizer['vis_backends'] = [{'type': 'LocalVisBackend', 'img_save_dir': folder}]
         config.visualizer = visualizer
 
 
 def set_auto_scale_lr(config: Config) -> None:
-    """Scale the learning rate by the run's batch size over the one that the config is made for.
+    """Scale the learning rate linearly with the batch size.
 
     Raises:
-        ValueError: If the config does not say which batch size that is.
+        ValueError: If the config does not set the base batch size.
     """
     if 'base_batch_size' not in config.get('auto_scale_lr', {}):
         raise ValueError(
-            f'auto_scale_lr.base_batch_size is not set in {config.filename}: the learning rate '
-            'can only be scaled from a known batch size'
+            f'auto_scale_lr.base_batch_size is not set in {config.filename}: it is required to '
+            'scale the learning rate'
         )
     config.auto_scale_lr.enable = True
 
 
 def set_work_dir(config: Config, work_dir: str | None) -> None:
-    """Set the folder for logs and checkpoints: by default ``work_dirs/`` and the config's name.
+    """Set the folder for logs and checkpoints, by default ``work_dirs/CONFIG_NAME``.
 
     Raises:
-        OSError: If nothing can be written there.
-        ValueError: If the name is empty.
+        OSError: If the folder is not writable.
+        ValueError: If its name is empty.
     """
     if work_dir is not None:
         config.work_dir = work_dir
@@ -143,9 +145,9 @@ def set_work_dir(config: Config, work_dir: str | None) -> None:
 
 
 def set_log(config: Config) -> None:
-    """Log at least every ten seconds, wherever mmengine's own hook would log."""
+    """Log at least every ten seconds, wherever mmengine's default hook would log."""
     hooks = dict(config.get('default_hooks') or {})
-    # What the runner adds.
+    # The runner's default.
     logger = hooks.get('logger', {'type': 'LoggerHook'})
     if logger and logger['type'] in ('LoggerHook', 'mmengine.LoggerHook', LoggerHook):
         hooks['logger'] = {**logger, 'type': 'mmvmlp.TimedLoggerHook'}
@@ -157,10 +159,10 @@ def set_resume(config: Config, checkpoint: str) -> None:
 
     Args:
         config: Changed in place; its work folder must be set.
-        checkpoint: A file, or ``'auto'`` for the latest one in the work folder, if there is any.
+        checkpoint: A file, or ``'auto'`` for the latest one in the work folder, if any.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file does not exist.
     """
     config.resume = True
     config.load_from = None if checkpoint == 'auto' else checkpoint
@@ -170,22 +172,22 @@ def set_resume(config: Config, checkpoint: str) -> None:
 
 
 def set_strict_checkpoints(config: Config) -> None:
-    """Refuse every checkpoint that does not fit the model of the run, and read it safely."""
+    """Refuse checkpoints that do not fit the model of the run."""
     hooks = dict(config.get('default_hooks') or {})
     hooks['strict_checkpoint'] = {'type': 'mmvmlp.StrictCheckpointHook'}
     config.default_hooks = hooks
 
 
 def build_runner(config: Config) -> Runner:
-    """Build the runner that a config's ``runner_type`` names, mmengine's ``Runner`` by default.
+    """Build the runner of a config's ``runner_type``, by default mmengine's ``Runner``.
 
     Raises:
-        ValueError: If there is no such runner.
+        ValueError: If ``runner_type`` is not registered.
     """
     runner_type = config.get('runner_type', 'Runner')
     if isinstance(runner_type, str) and RUNNERS.get(runner_type) is None:
         raise ValueError(
-            f'runner_type={runner_type!r}: none of that name is registered; '
-            f'{", ".join(RUNNERS.module_dict)} are'
+            f'runner_type={runner_type!r} is not registered; accepted are '
+            f'{", ".join(RUNNERS.module_dict)}'
         )
     return RUNNERS.build(config)

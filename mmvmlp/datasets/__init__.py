@@ -1,1 +1,1 @@
-"""Image loading, and a data set of digits that is generated on the spot."""
+"""Image loading, and a generated data set of digits."""

@@ -1,7 +1,7 @@
-"""Image files that are whole: the file backend that configs read images with.
+"""File backend that refuses damaged images.
 
-OpenCV decodes what there is of a truncated file and leaves the rest grey, so that training on a
-damaged data set continues silently.
+OpenCV fills the missing part of a truncated file with grey, so that training on damaged data
+continues silently.
 """
 
 from io import BytesIO
@@ -18,57 +18,56 @@ from PIL import Image
 BACKEND_NAME = 'mmvmlp'
 
 END_MARKERS = {b'\xff\xd8\xff': b'\xff\xd9', b'\x89PNG': b'IEND'}
-"""How a whole JPEG or PNG file ends, by how it begins."""
+"""End markers of JPEG and PNG files, by their first bytes."""
 
 TAIL_BYTES = 4096
-"""The end marker is first looked for in this many last bytes, for some writers append a few."""
+"""Number of last bytes searched for the end marker, since some writers append data."""
 
 TIFF_STARTS = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 
 
 class ImageReadError(OSError):
-    """An image file that is missing, empty, truncated or no image."""
+    """Error for a file that is missing, empty, truncated or not an image."""
 
 
 @register_backend(BACKEND_NAME, force=True)
 class WholeImageBackend(BaseStorageBackend):
     """Reads image files and refuses damaged ones.
 
-    For the toolboxes' own transform, which their inferencers look for by its name::
+    For the toolboxes' own transform, which their inferencers look up by name::
 
         dict(type='LoadImageFromFile', backend_args=dict(backend='mmvmlp'))
 
     Args:
-        storage: ``backend_args`` of the storage that the files are in; by default a path's prefix
-            says which.
+        storage: ``backend_args`` of the underlying storage; by default inferred from the path.
     """
 
     def __init__(self, storage: dict[str, Any] | None = None) -> None:
         self.storage = storage
 
     def get(self, filepath: str | Path) -> bytes:
-        """Read a whole image file.
+        """Read an image file.
 
         Raises:
-            ImageReadError: With the path, if the file cannot be read, is empty or truncated, or
-                has floating-point pixels, whose range nobody can know.
+            ImageReadError: If the file cannot be read, is empty or truncated, or has
+                floating-point pixels, whose range is unknown.
         """
         try:
             contents: bytes = fileio.get(filepath, backend_args=self.storage)
         except Exception as error:
-            # Every storage raises errors of its own, some without the path.
+            # Each storage raises different errors, some without the path.
             raise ImageReadError(f'image {str(filepath)!r} cannot be read: {error}') from error
         if not contents:
             raise ImageReadError(f'image {str(filepath)!r} is empty')
         for start, end in END_MARKERS.items():
             whole = not contents.startswith(start) or end in contents[-TAIL_BYTES:]
-            # Phones append videos, whose length nothing limits.
+            # Phones append videos of any length.
             if not whole and not _decodes_to_the_end(contents):
                 raise ImageReadError(f'image {str(filepath)!r} is truncated')
         if contents.startswith(TIFF_STARTS) and _has_float_pixels(contents):
             raise ImageReadError(
-                f'image {str(filepath)!r} has floating-point pixels; accepted are integers of 8 or '
-                '16 bits'
+                f'image {str(filepath)!r} has floating-point pixels; accepted are 8-bit and 16-bit '
+                'integers'
             )
         return contents
 
@@ -82,10 +81,10 @@ def read_image(path: str | Path) -> npt.NDArray[np.uint8]:
     """Read an image as the toolboxes do.
 
     Returns:
-        Shape (H, W, 3), in BGR.
+        BGR image of shape (H, W, 3).
 
     Raises:
-        ImageReadError: With the path, if it is not a whole image.
+        ImageReadError: If the file is missing, damaged or not an image.
     """
     image: npt.NDArray[np.uint8] | None = mmcv.imfrombytes(WholeImageBackend().get(path))
     if image is None:
@@ -107,5 +106,5 @@ def _has_float_pixels(contents: bytes) -> bool:
         with Image.open(BytesIO(contents)) as image:
             return image.mode == 'F'
     except (OSError, Image.DecompressionBombError):
-        # What Pillow does not open is left to the decoder.
+        # Files that Pillow cannot open are left to the decoder.
         return False

@@ -1,4 +1,4 @@
-"""Parts of a training run that configs name: hooks and optimizer constructors."""
+"""Hooks and optimizer constructors for configs."""
 
 from mmvmlp.engine.autocast_hook import AutocastHook
 from mmvmlp.engine.checkpoint_hook import StrictCheckpointHook

@@ -1,4 +1,4 @@
-"""Mixed precision inside backbone and neck only."""
+"""Mixed precision in backbone and neck only."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,15 +13,15 @@ from mmvmlp.registry import HOOKS
 
 @HOOKS.register_module()
 class AutocastHook(Hook):
-    """Runs backbone and neck in lower precision and gives the heads float32.
+    """Runs backbone and neck in lower precision, and the heads in float32.
 
-    RoIAlign and NMS know no bfloat16, so a whole detector cannot run in it.
+    RoIAlign and NMS do not support bfloat16, so a whole detector cannot run in it.
 
     Args:
         dtype: ``'bfloat16'`` or ``'float16'``.
 
     Raises:
-        ValueError: If ``dtype`` is another one.
+        ValueError: If ``dtype`` is not accepted.
     """
 
     def __init__(self, dtype: str = 'bfloat16') -> None:
@@ -30,10 +30,10 @@ class AutocastHook(Hook):
         self.dtype: torch.dtype = getattr(torch, dtype)
 
     def before_run(self, runner: Any) -> None:
-        """Wrap the forward methods of the model's backbone and neck."""
+        """Wrap the forward methods of backbone and neck."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         neck = getattr(model, 'neck', None)
-        # Asked of the model, for a neck may have no parameters.
+        # A neck may have no parameters, so ask the model.
         device = next(model.parameters()).device.type
         self._autocast(model.backbone, device, to_float32=neck is None)
         if neck is not None:

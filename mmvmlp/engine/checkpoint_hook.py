@@ -1,4 +1,4 @@
-"""Refusal of checkpoints that do not fit the model they are loaded into."""
+"""Refuse checkpoints that do not fit the model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,36 +15,36 @@ from mmvmlp.checkpoints import (
     check_pretrained_modules,
     check_starting_checkpoint,
     check_trained_checkpoint,
-    forget_files_elsewhere,
+    drop_outside_checkpoints,
 )
 from mmvmlp.registry import HOOKS
 
 
 @HOOKS.register_module()
 class StrictCheckpointHook(Hook):
-    """Refuses a checkpoint of another model before anything of it is loaded.
+    """Refuses checkpoints of a different model before anything is loaded.
 
-    mmengine loads the tensors that happen to fit and logs the rest: training goes on from random
-    weights, or crashes when it restores the optimiser's state. A resumed or tested checkpoint must
-    be of the whole model; one that training starts from (``load_from``, ``Pretrained``) must cover
-    the backbone. What a resumed one holds besides is checked before optimiser and hooks use it.
+    mmengine loads the tensors that happen to fit and logs the rest: training continues from random
+    weights, or crashes on restoring the optimiser state. A checkpoint to resume or test must match
+    the whole model; one from which training starts (``load_from``, ``Pretrained``) must cover the
+    backbone. On resuming, the state of optimiser and hooks is checked too.
     """
 
-    # Before the hook of averaged weights, which loads what is read.
+    # Runs before EMAHook, which loads averaged weights.
     priority = 'VERY_HIGH'
 
     def before_run(self, runner: Any) -> None:
-        """Check the checkpoints that ``init_cfg`` names, before training initialises weights.
+        """Check the checkpoints in ``init_cfg`` before weights are initialised for training.
 
         Raises:
-            FileNotFoundError: If there is no such file.
+            FileNotFoundError: If one does not exist.
             CheckpointError: If one cannot be read or does not fit.
         """
         if _trains(runner):
             check_pretrained_modules(_unwrapped(runner.model))
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Check what was read, before it reaches the model.
+        """Check the checkpoint before it is loaded into the model.
 
         Raises:
             CheckpointError: If it does not fit.
@@ -58,7 +58,7 @@ class StrictCheckpointHook(Hook):
             return
         if averaged := checkpoint.get('ema_state_dict'):
             check_averaged_weights(model, averaged, origin)
-        forget_files_elsewhere(checkpoint.get('message_hub'), runner.work_dir)
+        drop_outside_checkpoints(checkpoint.get('message_hub'), runner.work_dir)
         states, wrapper = checkpoint.get('optimizer'), runner.optim_wrapper
         if states and isinstance(wrapper, OptimWrapperDict):
             for name, part in wrapper.items():
@@ -67,7 +67,7 @@ class StrictCheckpointHook(Hook):
             check_optimizer_state(wrapper.optimizer, states, origin)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Record class names as plain containers: the reader allows no class of mmengine's."""
+        """Convert dataset metainfo to plain containers: the reader refuses mmengine's classes."""
         meta = checkpoint.get('meta') or {}
         if 'dataset_meta' in meta:
             meta['dataset_meta'] = _plain(meta['dataset_meta'])
@@ -82,7 +82,7 @@ def _plain(value: Any) -> Any:
 
 
 def _trains(runner: Any) -> bool:
-    # The runner builds the loop from its settings when it starts to train.
+    # The runner replaces the loop's settings by the loop when training starts.
     return isinstance(runner._train_loop, BaseLoop)
 
 

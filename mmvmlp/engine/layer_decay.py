@@ -1,4 +1,4 @@
-"""Layer-wise learning-rate decay, for classifiers, detectors and segmentors alike."""
+"""Layer-wise learning-rate decay for classifiers, detectors and segmentors."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,12 +12,11 @@ from mmvmlp.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
-    """Gives a backbone's early layers a lower learning rate than its late ones.
+    """Lowers the learning rate of a backbone's early layers.
 
-    A parameter of layer ``d`` of ``n`` learns with ``lr * layer_decay_rate ** (n - 1 - d)``; which
-    layer it belongs to is what the backbone's ``get_layer_depth`` says. Neck and heads learn with
-    ``lr``. Norms, affine layers, LayerScale and biases are not decayed by ``weight_decay``. For
-    configs::
+    Parameters of layer ``d`` of ``n``, as numbered by the backbone's ``get_layer_depth``, have the
+    learning rate ``lr * layer_decay_rate ** (n - 1 - d)``; necks and heads have ``lr``. Norms,
+    affine layers, LayerScale and biases have no weight decay. For configs::
 
         optim_wrapper = dict(
             constructor='mmvmlp.LayerDecayOptimWrapperConstructor',
@@ -27,14 +26,13 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     Source: Clark et al., "ELECTRA" (arXiv 2003.10555), appendix B.
 
     Args:
-        optim_wrapper_cfg: Of mmengine's ``OptimWrapper``, with the optimizer and its ``lr``.
-        paramwise_cfg: ``layer_decay_rate``, above 0 and up to 1, and whatever mmengine's
-            ``DefaultOptimWrapperConstructor`` takes; ``norm_decay_mult``, ``bias_decay_mult`` and
-            ``flat_decay_mult`` are 0 unless they are given.
+        optim_wrapper_cfg: Config of mmengine's ``OptimWrapper``; its optimizer must set ``lr``.
+        paramwise_cfg: ``layer_decay_rate`` in (0, 1], and options of mmengine's
+            ``DefaultOptimWrapperConstructor``; ``norm_decay_mult``, ``bias_decay_mult`` and
+            ``flat_decay_mult`` default to 0.
 
     Raises:
-        ValueError: If ``layer_decay_rate`` is missing or not accepted, or the optimizer has no
-            ``lr``.
+        ValueError: If ``layer_decay_rate`` is missing or outside (0, 1], or ``lr`` is missing.
     """
 
     def __init__(
@@ -47,7 +45,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 f'paramwise_cfg.layer_decay_rate={rate!r}: a number above 0 and up to 1 is accepted'
             )
         if optim_wrapper_cfg['optimizer'].get('lr') is None:
-            raise ValueError('optimizer.lr is missing: the rates of the layers are fractions of it')
+            raise ValueError('optimizer.lr is missing: the layers learn at fractions of it')
         if optim_wrapper_cfg['optimizer'].get('weight_decay') is not None:
             without_decay = ('norm_decay_mult', 'bias_decay_mult', 'flat_decay_mult')
             options = {**dict.fromkeys(without_decay, 0.0), **options}
@@ -62,14 +60,13 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         prefix: str = '',
         is_dcn_module: int | float | None = None,
     ) -> None:
-        """Add a module's parameters, each with the settings it learns with.
+        """Add a module's parameters to the parameter groups, with their learning rates.
 
         Raises:
-            TypeError: If the model is no :class:`~mmvmlp.VisionMLP` and has none as its
-                ``backbone``.
+            TypeError: If neither the model nor its ``backbone`` is a :class:`~mmvmlp.VisionMLP`.
         """
         super().add_params(params, module, prefix, is_dcn_module)
-        # mmengine calls this again for every child; the model itself comes without a prefix.
+        # mmengine calls this recursively; only the model itself has no prefix.
         if prefix:
             return
         backbone, backbone_prefix = find_backbone(module)

@@ -1,4 +1,4 @@
-"""A log that goes on where iterations are slow."""
+"""Logging at a minimum rate, also for slow iterations."""
 
 import time
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from mmvmlp.registry import HOOKS
 
 @HOOKS.register_module()
 class TimedLoggerHook(LoggerHook):
-    """Logs every ``interval`` iterations, and whenever the last line is some seconds old.
+    """Logs every ``interval`` iterations, and whenever the last line is too old.
 
     Args:
-        longest_silence: So many seconds after the last line the next iteration is logged.
-        **options: Of mmengine's ``LoggerHook``.
+        longest_silence: Seconds since the last line after which the next iteration is logged.
+        **options: Options of mmengine's ``LoggerHook``.
 
     Raises:
         ValueError: If ``longest_silence`` is negative.
@@ -24,7 +24,7 @@ class TimedLoggerHook(LoggerHook):
 
     def __init__(self, longest_silence: float = 10.0, **options: Any) -> None:
         if longest_silence < 0:
-            raise ValueError(f'longest_silence={longest_silence!r}: 0 and more are accepted')
+            raise ValueError(f'longest_silence={longest_silence!r}: at least 0 is accepted')
         super().__init__(**options)
         self.interval: int
         self.longest_silence = longest_silence
@@ -48,7 +48,7 @@ class TimedLoggerHook(LoggerHook):
 
     @contextmanager
     def _interval_that_breaks_silence(self, batch_idx: int) -> Iterator[None]:
-        """Let the next iteration be logged if it is time, by the hook's own way of logging."""
+        """Set the interval to 1 for an iteration if the last line is too old."""
         interval, now = self.interval, time.monotonic()
         if now - self.last_line >= self.longest_silence:
             self.interval = 1

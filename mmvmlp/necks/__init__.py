@@ -1,4 +1,4 @@
-"""Necks: what a backbone of one stride needs to become a pyramid."""
+"""Necks that build a feature pyramid from a single-stride backbone."""
 
 from mmvmlp.necks.simple_pyramid import SimplePyramid
 

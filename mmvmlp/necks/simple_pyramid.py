@@ -1,4 +1,4 @@
-"""A feature pyramid from a single map.
+"""Feature pyramid from a single feature map.
 
 Source: Li et al., "Exploring Plain Vision Transformer Backbones for Object Detection" (ViTDet,
 arXiv 2203.16527), section 3, "simple feature pyramid".
@@ -21,12 +21,12 @@ from mmvmlp.registry import MODELS
 
 
 class Enlarge(nn.Sequential):
-    """Transposed convolutions that each double both sides and halve the channels.
+    """Transposed convolutions that each double height and width and halve the channels.
 
     Args:
-        channels: Channels of the map that comes in.
-        times: Number of doublings.
-        norm_cfg: The norm between two of them, before a GELU.
+        channels: Input channels.
+        times: Number of transposed convolutions.
+        norm_cfg: Norm between two of them, followed by a GELU.
     """
 
     def __init__(self, channels: int, times: int, norm_cfg: Mapping[str, Any]) -> None:
@@ -40,10 +40,10 @@ class Enlarge(nn.Sequential):
 
 
 class Reduce(nn.Module):
-    """Max pooling that halves both sides some times; squares that the border cuts count, too.
+    """Repeated 2x2 max pooling with ceil mode.
 
     Args:
-        times: Number of halvings.
+        times: Number of poolings.
     """
 
     def __init__(self, times: int) -> None:
@@ -53,7 +53,7 @@ class Reduce(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Pool: (N, C, H, W) to (N, C, H / 2^times, W / 2^times), rounded up."""
         for _ in range(self.times):
-            # Not `max_pool2d`: an exported graph of it holds for even sides, or for odd ones.
+            # Exported graphs with `max_pool2d` work for either even or odd sizes only.
             x = functional.pad(x, (0, 1, 0, 1), value=-math.inf)
             x = torch.maximum(x[:, :, :-1:2], x[:, :, 1::2])
             x = torch.maximum(x[..., :-1:2], x[..., 1::2])
@@ -61,10 +61,10 @@ class Reduce(nn.Module):
 
 
 class Resample(nn.Module):
-    """Linear interpolation, where doubling and halving do not lead to a stride.
+    """Linear interpolation, for strides that doubling and halving cannot reach.
 
     Args:
-        step: The stride that goes out over the stride that comes in.
+        step: Ratio of output stride to input stride.
     """
 
     def __init__(self, step: Fraction) -> None:
@@ -79,29 +79,29 @@ class Resample(nn.Module):
 
 @MODELS.register_module()
 class SimplePyramid(BaseModule):
-    """Makes maps of several strides from the one map of a single-stride backbone.
+    """Builds feature maps of several strides from that of a single-stride backbone.
 
-    The map is enlarged by transposed convolutions, kept, or reduced by max pooling, as in ViTDet.
-    Where that does not lead to the stride, as with patches of 14 pixels, the result is
-    interpolated, so that a position on each map lies where anchors and RoIs look for it. ViTDet's
-    projections of each level are left to what comes behind: an FPN, or a segmentation head.
+    The feature map is upsampled by transposed convolutions, kept, or downsampled by max pooling, as
+    in ViTDet. If this cannot reach a stride, as with a patch size of 14, the result is
+    interpolated, so that positions match those of anchors and RoIs. ViTDet's projections of each
+    level are left to the next module, an FPN or a segmentation head.
 
     In a config: ``neck=[dict(type='mmvmlp.SimplePyramid', in_channels=384), dict(type='FPN',
     in_channels=[96, 192, 384, 384], out_channels=256, num_outs=5)]``, with ``out_indices=(-1,)``
     in the backbone.
 
     Args:
-        in_channels: Channels of the backbone's map.
-        stride: Its stride, the patch size in pixels.
-        out_strides: The strides of the maps to make, from fine to coarse.
-        norm_cfg: The norm between two transposed convolutions.
-        init_cfg: How mmengine initialises the weights.
+        in_channels: Channels of the backbone's feature map.
+        stride: Stride of the backbone, the patch size in pixels.
+        out_strides: Strides of the pyramid, from fine to coarse.
+        norm_cfg: Norm between two transposed convolutions; by default layer norm.
+        init_cfg: Initialisation of the weights by mmengine.
 
     Attributes:
-        feature_info: Channels and stride of each map that is made.
+        feature_info: Channels and stride of each level.
 
     Raises:
-        ValueError: If an argument has a value that is not accepted.
+        ValueError: If an argument is not accepted.
     """
 
     def __init__(
@@ -123,8 +123,8 @@ class SimplePyramid(BaseModule):
             doublings = round(math.log2(stride / out_stride))
             if in_channels % 2 ** max(0, doublings):
                 raise ValueError(
-                    f'in_channels={in_channels!r}: from stride {stride} to {out_stride} channels '
-                    f'are halved {doublings} times, a multiple of {2**doublings} is accepted'
+                    f'in_channels={in_channels!r}: a multiple of {2**doublings} is accepted, since '
+                    f'channels are halved {doublings} times from stride {stride} to {out_stride}'
                 )
             level = nn.Sequential()
             if doublings > 0:
@@ -150,19 +150,19 @@ class SimplePyramid(BaseModule):
         return strides
 
     def forward(self, maps: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Make the pyramid.
+        """Build the pyramid.
 
         Args:
-            maps: One map (N, in_channels, H, W), in a sequence, as backbones emit it.
+            maps: A sequence of one feature map (N, in_channels, H, W), as backbones emit it.
 
         Returns:
-            One map for each of ``out_strides``, as ``feature_info`` says, with NCHW memory.
+            Contiguous NCHW feature maps, one for each of ``out_strides``.
 
         Raises:
-            ValueError: If there are several maps.
+            ValueError: If the number of feature maps is not one.
         """
         if len(maps) != 1:
             raise ValueError(
-                f'{len(maps)} maps: SimplePyramid takes one; give the backbone out_indices=(-1,)'
+                f'{len(maps)} maps: SimplePyramid takes one; set out_indices=(-1,) in the backbone'
             )
         return tuple(level(maps[0]).contiguous() for level in self.levels)

@@ -1,4 +1,4 @@
-"""Token and channel mixing, one idea a file."""
+"""Layers for token and channel mixing, one per file."""
 
 from mmvmlp.ops.affine import Affine
 from mmvmlp.ops.axial import AxialMixing

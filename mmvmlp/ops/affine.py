@@ -1,6 +1,6 @@
-"""Affine: a scale and an offset for each channel, without statistics.
+"""Affine layer: a scale and an offset for each channel, without statistics.
 
-Source: ResMLP (arXiv 2105.03404), equation 1; the deep S2-MLP has it, too.
+Source: ResMLP (arXiv 2105.03404), equation 1; also used in the deep S2-MLP.
 """
 
 import torch
@@ -11,10 +11,10 @@ from mmvmlp.registry import MODELS
 
 @MODELS.register_module('Affine')
 class Affine(nn.Module):
-    """Scales and moves each channel of a map; it stands where other networks normalise.
+    """Scales and shifts each channel, in place of normalisation.
 
     Args:
-        channels: Channels of the map.
+        channels: Number of channels.
     """
 
     def __init__(self, channels: int) -> None:
@@ -23,9 +23,9 @@ class Affine(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Scale and move: (N, C, H, W) to (N, C, H, W)."""
+        """Scale and shift: (N, C, H, W) to (N, C, H, W)."""
         return (x * self.weight[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
     def extra_repr(self) -> str:
-        """Return what ``print(module)`` shows in the brackets."""
+        """Return the arguments shown by ``print(module)``."""
         return f'channels={len(self.weight)}'

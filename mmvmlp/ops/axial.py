@@ -1,4 +1,4 @@
-"""Axial token mixing: one linear layer along a whole row, or along a whole column.
+"""Axial token mixing: a linear layer along rows or along columns.
 
 Source: sMLPNet (arXiv 2109.05422), section 3.2.
 """
@@ -18,12 +18,12 @@ from mmvmlp.ops.resample import (
 
 
 class AxialMixing(nn.Module):
-    """Mixes all tokens of a column (axis 'height') or of a row (axis 'width'), channel by channel.
+    """Mixes the tokens of each column (axis 'height') or row (axis 'width'), in each channel alike.
 
     Args:
-        tokens: Tokens in a column or row of the native size.
-        axis: Along what tokens are mixed.
-        resolution: What is done with another number of tokens.
+        tokens: Tokens per column or row at the native size.
+        axis: Axis along which tokens are mixed.
+        resolution: Policy for other sizes.
     """
 
     def __init__(
@@ -56,5 +56,5 @@ class AxialMixing(nn.Module):
         return product_along(x, self.dim, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        """Return what ``print(module)`` shows in the brackets."""
+        """Return the arguments shown by ``print(module)``."""
         return f'tokens={len(self.weight)}, dim={self.dim}, resolution={self.resolution!r}'

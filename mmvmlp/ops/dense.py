@@ -1,7 +1,7 @@
-"""Dense token mixing: all tokens of a map with all others, channel by channel.
+"""Dense token mixing: all tokens with all others, in each channel alike.
 
 Source: ResMLP (arXiv 2105.03404), equation 2, one linear layer; MLP-Mixer (arXiv 2105.01601),
-equation 1, two with a GELU between them.
+equation 1, two linear layers with a GELU in between.
 """
 
 import torch
@@ -18,12 +18,12 @@ from mmvmlp.ops.resample import (
 
 
 class DenseMixing(nn.Module):
-    """Mixes all tokens of a map, in every channel alike.
+    """Mixes all tokens, in each channel alike.
 
     Args:
-        side: Tokens in a row, and in a column, of the native size.
-        resolution: What is done with another number of tokens.
-        hidden_tokens: Outputs of the first of two layers; where it is not given there is one layer.
+        side: Tokens per row and per column at the native size.
+        resolution: Policy for other sizes.
+        hidden_tokens: Outputs of the first of two linear layers; by default there is one layer.
     """
 
     def __init__(self, side: int, resolution: Resolution, hidden_tokens: int | None = None) -> None:
@@ -43,19 +43,19 @@ class DenseMixing(nn.Module):
             x = x.permute(0, 2, 3, 1)
             mixed = mix_at_native_size(x, native, self.resolution, self._mix_map)
             mixed = mixed.permute(0, 3, 1, 2)
-        # Compiled graphs mix in another layout.
+        # Compiled graphs use a different layout.
         return mixed.contiguous(memory_format=torch.channels_last)
 
     def _mix_map(self, x: torch.Tensor) -> torch.Tensor:
         return self._mix_tokens(x.flatten(1, 2).unsqueeze(2)).reshape(x.shape)
 
     def _mix_tokens(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Mix along dimension 1 of four."""
+        """Mix along dimension 1 of a 4D tensor."""
         mixed = product_along(tokens, 1, self.fc1.weight, self.fc1.bias)
         if self.fc2 is None:
             return mixed
         return product_along(functional.gelu(mixed), 1, self.fc2.weight, self.fc2.bias)
 
     def extra_repr(self) -> str:
-        """Return what ``print(module)`` shows in the brackets."""
+        """Return the arguments shown by ``print(module)``."""
         return f'side={self.side}, resolution={self.resolution!r}'

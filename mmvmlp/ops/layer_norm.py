@@ -1,4 +1,4 @@
-"""Layer norm over the channels of a map."""
+"""Layer norm over the channels of a feature map."""
 
 import torch
 from torch import nn
@@ -8,10 +8,10 @@ from mmvmlp.registry import MODELS
 
 @MODELS.register_module('LN2d')
 class LayerNorm2d(nn.LayerNorm):
-    """Normalises the channels of each position of an NCHW map.
+    """Normalises the channels at each position of an NCHW feature map.
 
     Args:
-        channels: Channels of the map.
+        channels: Number of channels.
         eps: Added to the variance.
     """
 

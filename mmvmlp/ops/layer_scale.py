@@ -1,4 +1,4 @@
-"""LayerScale: a learned weight for each channel of a residual branch.
+"""LayerScale: a learnable weight for each channel of a residual branch.
 
 Source: Touvron et al., "Going deeper with Image Transformers" (arXiv 2103.17239), section 2.
 """
@@ -8,11 +8,11 @@ from torch import nn
 
 
 class LayerScale(nn.Module):
-    """Multiplies each channel of a branch by a weight of its own.
+    """Multiplies each channel of a branch by its weight.
 
     Args:
-        channels: Channels of the map.
-        initial_value: The weights before training.
+        channels: Number of channels.
+        initial_value: Initial value of the weights.
     """
 
     def __init__(self, channels: int, initial_value: float) -> None:
@@ -21,9 +21,9 @@ class LayerScale(nn.Module):
         self.weight = nn.Parameter(torch.full((channels,), initial_value))
 
     def forward(self, branch: torch.Tensor) -> torch.Tensor:
-        """Weight the channels: (N, C, H, W) to (N, C, H, W)."""
+        """Scale the channels: (N, C, H, W) to (N, C, H, W)."""
         return (branch * self.weight[:, None, None]).to(branch.dtype)
 
     def extra_repr(self) -> str:
-        """Return what ``print(module)`` shows in the brackets."""
+        """Return the arguments shown by ``print(module)``."""
         return f'channels={len(self.weight)}, initial_value={self.initial_value}'

@@ -9,15 +9,15 @@ from mmvmlp.registry import MODELS
 
 
 def build_norm(norm_cfg: Mapping[str, Any], channels: int) -> nn.Module:
-    """Build the norm layer a config names, for maps of a number of channels.
+    """Build a norm layer from its config.
 
     Args:
         norm_cfg: A type (``'BN'``, ``'SyncBN'``, ``'LN2d'``, ``'Affine'``, or any norm that mmcv
             registers) with its arguments, and optionally ``requires_grad``.
-        channels: Channels of the map that is normalised.
+        channels: Number of channels to normalise.
 
     Raises:
-        ValueError: If ``norm_cfg`` has no type or names one that is not registered.
+        ValueError: If the type is missing or not registered.
     """
     if not isinstance(norm_cfg, Mapping):
         raise ValueError(f"norm_cfg={norm_cfg!r}: a mapping with a 'type' is accepted")

@@ -1,4 +1,4 @@
-"""Patch embedding: a convolution whose kernel is its stride, at any image size."""
+"""Patch embedding: a convolution with stride equal to its kernel size, for any image size."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,17 +11,16 @@ from mmvmlp.ops.norm import build_norm
 
 
 class PatchEmbedding(nn.Module):
-    """Cuts a map into patches and projects each; it also merges patches between stages.
+    """Projects non-overlapping patches; also used for patch merging between stages.
 
-    Patches that the right or lower border cuts are completed with zeros, so that no pixel is
-    left out.
+    Incomplete patches at the right and lower border are padded with zeros.
 
     Args:
-        in_channels: Channels of the map that comes in.
-        out_channels: Channels of the map that goes out.
+        in_channels: Input channels.
+        out_channels: Output channels.
         patch_size: Side of a patch.
-        bias: Whether the projection has a bias.
-        norm_cfg: A norm behind the projection; none where it is not given.
+        bias: True for a projection with bias.
+        norm_cfg: Norm after the projection; by default none.
     """
 
     def __init__(
@@ -40,7 +39,7 @@ class PatchEmbedding(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Embed patches: (N, in, H, W) to (N, out, H / patch_size, W / patch_size), rounded up."""
-        # The padding does not depend on the size: what completes no patch is not read.
+        # Constant padding, for exported graphs: the convolution ignores excess columns and rows.
         x = self.conv(functional.pad(x, (0, self.padding, 0, self.padding)))
         patches: torch.Tensor = self.norm(x)
         return patches

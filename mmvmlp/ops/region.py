@@ -1,9 +1,9 @@
-"""Region mixing along one axis: circular shift, regions of neighbouring tokens, shift back.
+"""Region mixing along one axis: circular shift, mixing of neighbouring tokens, shift back.
 
 Source: Hire-MLP (arXiv 2108.13341), section 3.2; official file ``hire_mlp.py``, class
-``HireMLP``. There the map is rearranged so that the tokens of a region stand in the channels of
-one position; mixing them by a pointwise convolution is the same as a convolution of the map as
-it lies, with the region as kernel and stride, and the way back is its transpose.
+``HireMLP``. The official code moves the tokens of a region into channels and applies a pointwise
+convolution; this equals a convolution whose kernel and stride are the region, and restoring the
+tokens is its transpose.
 """
 
 import math
@@ -18,39 +18,38 @@ from mmvmlp.ops.norm import build_norm
 
 
 def take_circular(x: torch.Tensor, dim: int, start: int, length: int, period: int) -> torch.Tensor:
-    """Take consecutive rows or columns of a map, counted on a circle.
+    """Take consecutive rows or columns with circular indexing.
 
-    It shifts, pads and crops in one pass, wrapping as often as needed. That it gathers, and does
-    not slice, keeps relations between sizes out of exported graphs, and channels-last maps
-    channels-last; its backward pass is also faster than that of slices.
+    This shifts, pads and crops in one pass. Unlike slices, gathering adds no size constraints to
+    exported graphs, keeps the channels-last layout, and has a faster backward pass.
 
     Args:
-        x: A map (N, C, H, W).
+        x: Feature map (N, C, H, W).
         dim: 2 for rows, 3 for columns.
-        start: The first one taken; negative ones count from the end of the circle.
-        length: How many are taken.
-        period: The circle's length: the map's side, or less where its end is not used.
+        start: First index; negative ones count from the end of the period.
+        length: Number of rows or columns.
+        period: Period of the indices, at most the size of ``dim``.
     """
     taken = (torch.arange(length, device=x.device) + start) % period
     if torch.compiler.is_compiling():
-        # A compiler chooses its own layout; views in front of convolutions stop Inductor.
+        # The compiler chooses the layout; Inductor fails on views in front of convolutions.
         return x.index_select(dim, taken)
     return x.movedim(1, 3).index_select(dim - 1, taken).movedim(3, 1)
 
 
 class RegionMixing(nn.Module):
-    """Mixes the channels of all tokens in a region, along H or along W.
+    """Mixes all channels of the tokens in each region along H or W.
 
-    The map is shifted circularly by ``shift``, padded circularly at its end to a multiple of the
-    region, reduced to C/2 channels a region (no bias; norm; ReLU), expanded to C channels for
-    each of its tokens, cropped and shifted back.
+    The feature map is circularly shifted by ``shift``, circularly padded at its end to a multiple
+    of the region, reduced to C/2 channels per region (no bias; norm; ReLU), expanded to C channels
+    per token, cropped and shifted back.
 
     Args:
-        channels: Channels C of the map.
-        region: Tokens in a region.
-        shift: Tokens by which the regions are moved; any integer, also beyond the side.
-        axis: The axis along which regions lie.
-        norm_cfg: The norm after the reduction.
+        channels: Number of channels C.
+        region: Tokens per region.
+        shift: Shift of the regions in tokens; any integer.
+        axis: Axis along which tokens are mixed.
+        norm_cfg: Norm after the reduction.
     """
 
     def __init__(
@@ -74,27 +73,26 @@ class RegionMixing(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mix within regions: (N, C, H, W) to (N, C, H, W), at any H and W."""
         side = x.shape[self.dim]
-        # The padding does not depend on the side: of region - 1 tokens the convolution reads as
-        # many as complete the last region.
+        # Constant padding, for exported graphs: the convolution ignores an incomplete last region.
         shifted = take_circular(x, self.dim, -self.shift, side + self.region - 1, period=side)
         hidden = functional.relu(self.norm(self.reduce(shifted)))
         return take_circular(self.expand(hidden), self.dim, self.shift, side, period=side)
 
     def extra_repr(self) -> str:
-        """Return what ``print(module)`` shows in the brackets."""
+        """Return the arguments shown by ``print(module)``."""
         return f'region={self.region}, shift={self.shift}, dim={self.dim}'
 
 
 class RegionExpansion(nn.Module):
-    """A transposed convolution whose kernel is its stride, with a bias for each kernel position.
+    """Transposed convolution with the region as kernel and stride, and a bias for each position.
 
-    ``torch.nn.ConvTranspose2d`` has one bias a channel; here each token of a region has its own.
+    ``torch.nn.ConvTranspose2d`` has one bias per channel; here each token of a region has its own.
 
     Args:
         in_channels: Channels of a region.
-        out_channels: Channels of each of its tokens.
-        region: Tokens in a region.
-        axis: The axis along which regions lie.
+        out_channels: Channels of each token.
+        region: Tokens per region.
+        axis: Axis along which regions lie.
     """
 
     def __init__(
@@ -105,7 +103,7 @@ class RegionExpansion(nn.Module):
         self.kernel = (region, 1) if axis == 'height' else (1, region)
         self.weight = nn.Parameter(torch.empty(in_channels, out_channels, *self.kernel))
         self.bias = nn.Parameter(torch.empty(out_channels, *self.kernel))
-        # The pointwise convolution it stands for draws both from a fan-in of `in_channels`.
+        # As in the equivalent pointwise convolution, the fan-in of both is `in_channels`.
         bound = 1 / math.sqrt(in_channels)
         nn.init.uniform_(self.weight, -bound, bound)
         nn.init.uniform_(self.bias, -bound, bound)

@@ -1,11 +1,11 @@
-"""Image-size policies: token mixing of a fixed size, on maps of any size.
+"""Image-size policies: fixed-size token mixing for feature maps of any size.
 
-``resize`` brings the tokens to the native number, mixes, and brings the result back; ``window``
-mixes in windows of the native size. Both treat only what is mixed: the residual beside it keeps
-its detail. They are ours, except that windows at an integer multiple of the native size are the
-block-diagonal growth of MLP-Mixer (arXiv 2105.01601, appendix C).
+``resize`` interpolates the tokens to the native size, mixes them, and interpolates the result back;
+``window`` mixes in windows of the native size. Both apply to the mixed branch only, so that the
+residual keeps its detail. Both are ours; at integer multiples of the native size, ``window`` equals
+the block-diagonal expansion of MLP-Mixer (arXiv 2105.01601, appendix C).
 
-Maps are (N, H, W, C) here, dimension 1 is H and dimension 2 is W.
+Feature maps are (N, H, W, C) here: dimension 1 is H, dimension 2 is W.
 """
 
 import math
@@ -23,17 +23,17 @@ RESOLUTIONS: tuple[str, ...] = get_args(Resolution)
 def product_along(
     x: torch.Tensor, dim: int, matrix: torch.Tensor, bias: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Multiply every column (dim 1) or every row (dim 2) of a map by a matrix.
+    """Multiply each column (dim 1) or row (dim 2) of a feature map by a matrix.
 
     Args:
         x: (N, H, W, C).
         dim: 1 or 2.
-        matrix: (tokens that go out, tokens that come in).
-        bias: One number for each token that goes out.
+        matrix: (output tokens, input tokens).
+        bias: One value per output token.
     """
     matrix = matrix.to(x.dtype)
     if torch.compiler.is_compiling():
-        # The same as a pointwise convolution: reshaping a product would tie a graph to a size.
+        # A pointwise convolution, since reshaping a product would specialise the graph to a size.
         lines = x if dim == 1 else x.transpose(1, 2)
         products = functional.conv2d(lines, matrix[:, :, None, None], bias)
         return products if dim == 1 else products.transpose(1, 2)
@@ -51,16 +51,15 @@ def product_along(
 def interpolation_matrix(
     size: int, new_size: int, like: torch.Tensor, step: Fraction | None = None
 ) -> torch.Tensor:
-    """Return the matrix of linear interpolation with antialiasing, (new_size, size).
+    """Return the matrix (new_size, size) of antialiased linear interpolation.
 
-    Its rows sum to one: a constant stays what it is. From a size to itself it is the identity.
+    Rows sum to one, so constants are preserved. For equal sizes it is the identity.
 
     Args:
-        size: Tokens that come in.
-        new_size: Tokens that go out.
-        like: A tensor that says where the matrix is needed; a half-precision one gets float32.
-        step: Length of a token that goes out, in tokens that come in; where it is not given, both
-            lines of tokens cover the same length.
+        size: Input tokens.
+        new_size: Output tokens.
+        like: Tensor with the device and dtype of the matrix, which is at least float32.
+        step: Length of an output token in input tokens; by default ``size / new_size``.
     """
     dtype = torch.promote_types(like.dtype, torch.float32)
     tokens = torch.arange(size, device=like.device, dtype=dtype)
@@ -68,25 +67,26 @@ def interpolation_matrix(
     one = torch.ones((), device=like.device, dtype=dtype)
     length = one * size / new_size if step is None else one * float(step)
     centres = (new_tokens + 0.5) * length - 0.5
-    # Downwards the triangle is widened, so that every token counts and none aliases.
+    # For downsampling, the kernel is widened, so that all tokens contribute without aliasing.
     weights = (1 - (centres[:, None] - tokens).abs() / length.clamp(min=1)).clamp(min=0)
     matrix: torch.Tensor = weights / weights.sum(1, keepdim=True)
     return matrix
 
 
 def resized(x: torch.Tensor, dim: int, new_size: int) -> torch.Tensor:
-    """Interpolate a map along H (dim 1) or along W (dim 2) to another number of tokens."""
+    """Interpolate a feature map along H (dim 1) or W (dim 2) to a number of tokens."""
     return product_along(x, dim, interpolation_matrix(x.shape[dim], new_size, x))
 
 
 def resampled(x: torch.Tensor, dim: int, step: Fraction) -> torch.Tensor:
-    """Interpolate a map along H (dim 1) or along W (dim 2) to tokens of another length.
+    """Interpolate a feature map along H (dim 1) or W (dim 2) to tokens of another length.
+
+    Input and output start at the same position; the output covers the whole input.
 
     Args:
         x: (N, H, W, C).
         dim: 1 or 2.
-        step: Length of a token that goes out, in tokens that come in. The first ones begin at the
-            same place; as many go out as cover what comes in.
+        step: Length of an output token in input tokens.
     """
     size = x.shape[dim]
     new_size = (size * step.denominator + step.numerator - 1) // step.numerator
@@ -94,17 +94,17 @@ def resampled(x: torch.Tensor, dim: int, step: Fraction) -> torch.Tensor:
 
 
 def split_into_windows(x: torch.Tensor, dim: int, size: int) -> torch.Tensor:
-    """Cut a map into windows along one dimension and put them into the batch.
+    """Split a feature map into windows along one dimension, and move them into the batch.
 
-    The last window is completed by repeating the last row or column.
+    The last window is padded by repeating the last row or column.
 
     Args:
         x: (N, H, W, C).
         dim: 1 or 2.
-        size: Tokens of a window.
+        size: Tokens per window.
 
     Returns:
-        (N * windows, ...) with ``size`` tokens in the dimension.
+        (N * windows, ...) with ``size`` tokens in ``dim``.
     """
     length = x.shape[dim]
     windows = (length + size - 1) // size
@@ -114,7 +114,7 @@ def split_into_windows(x: torch.Tensor, dim: int, size: int) -> torch.Tensor:
 
 
 def joined_windows(windows: torch.Tensor, dim: int, length: int) -> torch.Tensor:
-    """Undo :func:`split_into_windows` for a dimension that had ``length`` tokens."""
+    """Undo :func:`split_into_windows` for a dimension of ``length`` tokens."""
     size = windows.shape[dim]
     number = (length + size - 1) // size
     split = windows.reshape(windows.shape[0] // number, number, *windows.shape[1:])
@@ -122,10 +122,10 @@ def joined_windows(windows: torch.Tensor, dim: int, length: int) -> torch.Tensor
 
 
 def window_matrix(matrix: torch.Tensor, length: int) -> torch.Tensor:
-    """Return the (length, length) matrix that mixes each window of a line by a square matrix.
+    """Return the (length, length) matrix that applies a square matrix to each window.
 
-    It does what :func:`split_into_windows` and a product do, with products of zeros: for graphs
-    that must hold for every length.
+    It equals :func:`split_into_windows` and a product, at the cost of multiplying zeros, but works
+    in compiled graphs of dynamic length.
     """
     size = matrix.shape[0]
     tokens = torch.arange(length, device=matrix.device)
@@ -137,14 +137,14 @@ def window_matrix(matrix: torch.Tensor, length: int) -> torch.Tensor:
 
 
 def tokens_of_windows(x: torch.Tensor, side: int) -> torch.Tensor:
-    """Put the tokens of each square window into a dimension of their own.
+    """Move the tokens of each square window into a separate dimension.
 
-    Windows are completed as :func:`split_into_windows` does it. The tokens are taken by a
-    convolution, with products of zeros: for graphs that must hold for every size.
+    Windows are padded as in :func:`split_into_windows`. A convolution collects the tokens, at the
+    cost of multiplying zeros, but works in compiled graphs of dynamic size.
 
     Args:
         x: (N, C, H, W).
-        side: Tokens along a side of a window.
+        side: Tokens per side of a window.
 
     Returns:
         (N * C, side * side, windows along H, windows along W).
@@ -157,11 +157,11 @@ def tokens_of_windows(x: torch.Tensor, side: int) -> torch.Tensor:
 
 
 def windows_of_tokens(tokens: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Undo :func:`tokens_of_windows` for a map (N, C, H, W)."""
+    """Undo :func:`tokens_of_windows` for a feature map shaped like ``like`` (N, C, H, W)."""
     side = math.isqrt(tokens.shape[1])
     joined = functional.conv_transpose2d(tokens, _one_token_each(side, tokens), stride=side)
     for dim in (2, 3):
-        # Not `narrow`: its check of the bounds would tie a graph to a size.
+        # The bounds check of `narrow` would specialise the graph to a size.
         joined = joined.index_select(dim, torch.arange(like.shape[dim], device=like.device))
     return torch.unflatten(joined.squeeze(1), 0, like.shape[:2])
 
@@ -176,20 +176,19 @@ def mix_at_native_size(
     resolution: Resolution,
     mix: Callable[[torch.Tensor], torch.Tensor],
 ) -> torch.Tensor:
-    """Mix tokens with an operator of a fixed size.
+    """Apply a fixed-size operator to a feature map of any size.
 
     Args:
         x: (N, H, W, C).
-        native: The tokens that ``mix`` takes along 1 (H), 2 (W), or both.
-        resolution: 'resize' or 'window' for any size; 'native' where the caller has made sure
-            that the size is the native one.
-        mix: From a map of native size, of any N, to the same shape.
+        native: Native number of tokens by dimension: 1 (H), 2 (W), or both.
+        resolution: 'resize' or 'window'; or 'native' if ``x`` is known to have the native size.
+        mix: Operator on feature maps of native size and any N, which keeps their shape.
 
     Returns:
-        The mixed map, in the shape of ``x``.
+        Mixed feature map in the shape of ``x``.
     """
     sizes = {dim: x.shape[dim] for dim in native}
-    # A compiled graph must hold for every size; both policies are exact at the native one.
+    # Compiled graphs must work for all sizes; both policies are exact at the native size.
     is_native = not torch.compiler.is_compiling() and sizes == dict(native)
     if resolution == 'native' or is_native:
         return mix(x)

@@ -1,4 +1,4 @@
-"""Spatial shift: groups of channels move by one token, each group in another direction.
+"""Spatial shift: four groups of channels move by one token in four directions.
 
 Source: S2-MLP (arXiv 2106.07477), section 3.3 and algorithm 1.
 """
@@ -7,12 +7,12 @@ import torch
 
 
 def shifted(x: torch.Tensor, dim: int, step: int) -> torch.Tensor:
-    """Move a map by some tokens; what has no source keeps the value at the border.
+    """Shift a feature map by some tokens, with replicated borders.
 
     Args:
         x: (N, C, H, W).
         dim: 2 for H, 3 for W.
-        step: Tokens, towards the end where positive.
+        step: Number of tokens; positive values shift towards the end.
     """
     length = x.shape[dim]
     source = torch.arange(length, device=x.device) - step
@@ -20,10 +20,10 @@ def shifted(x: torch.Tensor, dim: int, step: int) -> torch.Tensor:
 
 
 def spatial_shift(x: torch.Tensor) -> torch.Tensor:
-    """Move a quarter of the channels each by +1 and -1 along W, then by +1 and -1 along H.
+    """Shift the quarters of the channels by +1 and -1 along W, and by +1 and -1 along H.
 
-    A border row or column keeps its own value, as in algorithm 1 taken at its word: every
-    assignment there reads what was there before it.
+    Border rows and columns keep their values, as in algorithm 1 with each assignment reading the
+    original values.
 
     Args:
         x: (N, C, H, W), C a multiple of 4.

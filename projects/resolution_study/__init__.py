@@ -1,1 +1,1 @@
-"""How networks made for one image size do at others: the study behind docs/resolution.md."""
+"""Study of fixed-size networks at other image sizes, reported in docs/resolution.md."""

@@ -1,4 +1,4 @@
-"""Measure how networks made for one image size do at others; write docs/resolution.md's tables."""
+"""Measure fixed-size networks at other image sizes, and write the tables of docs/resolution.md."""
 
 import argparse
 from collections.abc import Callable
@@ -34,44 +34,44 @@ def parse_arguments() -> argparse.Namespace:
         if out:
             path = Path('work_dirs/resolution', out)
             added.add_argument(
-                '--out', type=Path, default=path, metavar='FILE', help='JSON file; it is added to'
+                '--out', type=Path, default=path, metavar='FILE', help='JSON file to extend'
             )
             added.add_argument(
-                '--seeds', type=int, nargs='+', default=[0, 1, 2], metavar='N', help='trainings'
+                '--seeds', type=int, nargs='+', default=[0, 1, 2], metavar='N', help='one run each'
             )
         return added
 
     added = command(
         'classify',
         run_classify,
-        'train classifiers at one size of picture, and test them at several',
+        'train classifiers at one image size, and test them at several',
         'classification.json',
     )
     added.add_argument(
-        '--networks', nargs='+', default=list(NETWORKS), metavar='NAME', help='which ones'
+        '--networks', nargs='+', default=list(NETWORKS), metavar='NAME', help='networks to train'
     )
     added.add_argument(
-        '--sizes', type=int, nargs='+', default=list(SIZES), metavar='PIXELS', help='of the tests'
+        '--sizes', type=int, nargs='+', default=list(SIZES), metavar='PIXELS', help='test sizes'
     )
     added.add_argument(
         '--data',
         type=Path,
         default=Path('data/digit_classes_128'),
         metavar='DIR',
-        help='folder of the pictures; made where it is not there',
+        help='folder of the images; generated if missing',
     )
     defaults = TrainingOptions()
     added.add_argument(
-        '--train', type=int, default=defaults.train, metavar='N', help='training pictures'
+        '--train', type=int, default=defaults.train, metavar='N', help='training images'
     )
     added.add_argument(
-        '--val', type=int, default=defaults.val, metavar='N', help='validation pictures'
+        '--val', type=int, default=defaults.val, metavar='N', help='validation images'
     )
     added.add_argument(
-        '--epochs', type=int, default=defaults.epochs, metavar='N', help='of each training'
+        '--epochs', type=int, default=defaults.epochs, metavar='N', help='epochs of each training'
     )
     added.add_argument(
-        '--jobs', type=int, default=1, metavar='N', help='trainings at a time, in processes'
+        '--jobs', type=int, default=1, metavar='N', help='number of parallel trainings'
     )
 
     added = command(
@@ -86,18 +86,18 @@ def parse_arguments() -> argparse.Namespace:
         nargs='+',
         default=list(detection.SIZES),
         metavar='PIXELS',
-        help='of the tests',
+        help='test sizes',
     )
     added.add_argument(
         '--cfg-options',
         nargs='+',
         default=[],
         metavar='KEY=VALUE',
-        help='settings of all configs to override, in trainings and tests',
+        help='settings to override in all configs, for training and testing',
     )
 
     added.add_argument(
-        '--jobs', type=int, default=1, metavar='N', help='detectors at a time, in processes'
+        '--jobs', type=int, default=1, metavar='N', help='number of detectors in parallel'
     )
 
     added = command('report', run_report, 'write the tables and plots from the records')
@@ -109,7 +109,7 @@ def parse_arguments() -> argparse.Namespace:
         type=Path,
         default=ROOT / 'docs/resolution.md',
         metavar='FILE',
-        help='with tables',
+        help='document with the tables',
     )
     added.add_argument(
         '--images',
@@ -156,7 +156,7 @@ def run_report(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Run one part of the study."""
+    """Run a part of the study."""
     arguments = parse_arguments()
     with one_clear_error('projects', 'development'):
         arguments.run(arguments)

@@ -1,8 +1,8 @@
-"""How well fixed-size networks classify pictures of other sizes than they were trained at.
+"""Accuracy of fixed-size networks at image sizes other than that of training.
 
-Each network is trained at its native size alone; then the same weights are tested at several
-sizes with each image-size policy. Pictures of all sizes show the same scenes: they are made once
-at the largest size, and brought to the others by averaging pixels.
+Each network is trained at its native size only; then the same weights are tested at several sizes
+with each image-size policy. Images of all sizes show the same scenes: they are generated once at
+the largest size, and downscaled by averaging pixels.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from mmvmlp.datasets.loading import BACKEND_NAME
 from projects.resolution_study.records import Record, RecordFile, check_names
 
 NATIVE_SIZE = 64
-PICTURE_SIZE = 128
+IMAGE_SIZE = 128
 SIZES = (48, 56, 64, 80, 96, 128)
 POLICIES = ('native', 'resize', 'window')
 SIZE_FREE = 'size-free'
-"""What stands for the policy of a network that needs none."""
+"""Used in place of a policy for networks that need none."""
 
 NETWORKS: dict[str, dict[str, Any]] = {
     'SMLPNet': {'depths': [2, 2, 2, 2], 'channels': 24, 'image_size': NATIVE_SIZE},
@@ -48,15 +48,15 @@ VAL_BATCH_SIZE = 50
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """What is the same for all trainings.
+    """Options common to all trainings.
 
     Attributes:
-        train: Training pictures.
-        val: Validation pictures, on which is tested.
-        epochs: Passes through the training pictures.
-        batch_size: Pictures a step.
-        learning_rate: The highest one, after the warm-up.
-        weight_decay: Of all weights that are no vectors.
+        train: Number of training images.
+        val: Number of validation images, used for testing.
+        epochs: Number of epochs.
+        batch_size: Images per step.
+        learning_rate: Peak learning rate, after the warm-up.
+        weight_decay: Weight decay of all parameters except vectors.
     """
 
     train: int = 20000
@@ -78,24 +78,22 @@ def classify(
     jobs: int = 1,
     report: Callable[[str], None] = print,
 ) -> None:
-    """Train each network once a seed, and test it at every size with every policy.
+    """Train each network once per seed, and test it at every size with every policy.
 
     Args:
-        out: The JSON file of the records. Trainings whose records are there are left out. Logs
-            and checkpoints go into a folder beside it, named after it.
-        data: Folder of the pictures; made if it is not there.
-        seeds: Of the weights, the order and the crops of the pictures. The pictures themselves
-            are the same for all.
+        out: JSON file of the records; trainings recorded there are skipped. Logs and checkpoints go
+            into a folder next to it with the same name.
+        data: Folder of the images; generated if missing.
+        seeds: Seeds of weights, order and crops; the images are the same for all.
         networks: Names in :data:`NETWORKS`.
-        sizes: Sides of the test pictures in pixels.
-        options: Of the trainings.
-        jobs: Trainings at a time, each in a process of its own; they share the cores.
+        sizes: Sides of the test images in pixels.
+        options: Options of the trainings.
+        jobs: Number of parallel trainings, which share the cores.
         report: Called with a line after every training.
 
     Raises:
-        FileExistsError: If something else is at `data`.
-        ValueError: If an argument has a value that is not accepted, or `out` has records that
-            were measured otherwise.
+        FileExistsError: If `data` has other contents.
+        ValueError: If an argument is not accepted, or `out` has records with other settings.
     """
     options = options or TrainingOptions()
     check_names('networks', networks, NETWORKS)
@@ -103,11 +101,11 @@ def classify(
     settings = {
         **asdict(options),
         'native_size': NATIVE_SIZE,
-        'picture_size': PICTURE_SIZE,
+        'image_size': IMAGE_SIZE,
         'architectures': NETWORKS,
     }
     file = RecordFile(out, settings)
-    make_digit_scenes(data, 'imagenet', options.train, options.val, PICTURE_SIZE, progress=False)
+    make_digit_scenes(data, 'imagenet', options.train, options.val, IMAGE_SIZE, progress=False)
     trainings = [
         (network, seed)
         for seed in seeds
@@ -126,9 +124,9 @@ def _check_numbers(
     seeds: Sequence[int], sizes: Sequence[int], options: TrainingOptions, jobs: int
 ) -> None:
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise ValueError(f'seeds {list(seeds)!r}: distinct whole numbers from 0 are accepted')
-    if not sizes or min(sizes) < 32 or max(sizes) > PICTURE_SIZE:
-        raise ValueError(f'sizes {list(sizes)!r}: numbers from 32 to {PICTURE_SIZE} are accepted')
+        raise ValueError(f'seeds {list(seeds)!r}: distinct integers of at least 0 are accepted')
+    if not sizes or min(sizes) < 32 or max(sizes) > IMAGE_SIZE:
+        raise ValueError(f'sizes {list(sizes)!r}: numbers from 32 to {IMAGE_SIZE} are accepted')
     for name, value in (*asdict(options).items(), ('jobs', jobs)):
         if value <= 0:
             raise ValueError(f'{name}={value!r}: a number above 0 is accepted')
@@ -150,7 +148,7 @@ def _line(records: Sequence[Record]) -> str:
 def _in_processes(
     measure: Callable[[str, int], list[Record]], trainings: Sequence[tuple[str, int]], jobs: int
 ) -> Iterator[list[Record]]:
-    """Yield the records of each training when it is done."""
+    """Yield the records of each finished training."""
     if jobs == 1:
         for training in trainings:
             yield measure(*training)
@@ -164,7 +162,7 @@ def _in_processes(
             for finished in as_completed(waiting):
                 yield finished.result()
         finally:
-            # After an error nothing more is begun.
+            # Do not start further trainings after an error.
             pool.shutdown(cancel_futures=True)
 
 
@@ -174,7 +172,7 @@ def family_of(network: str) -> type[VisionMLP]:
 
 
 def classifier_config(network: str, policy: str) -> dict[str, Any]:
-    """Return the config of a network's published classifier, with ten classes.
+    """Return the config of a network's classifier with ten classes.
 
     Args:
         network: A name in :data:`NETWORKS`.
@@ -221,14 +219,14 @@ def train_and_test(
 
     Args:
         network: A name in :data:`NETWORKS`.
-        seed: Of the weights, the order and the crops of the pictures.
-        sizes: Sides of the test pictures in pixels.
-        data: Folder of the pictures.
-        work_dir: Folder for a folder with log and checkpoint.
-        options: Of the training.
+        seed: Seed of weights, order and crops.
+        sizes: Sides of the test images in pixels.
+        data: Folder of the images.
+        work_dir: Parent of the folder for log and checkpoint.
+        options: Options of the training.
 
     Returns:
-        A record for each policy and size that go together.
+        Records, one for each valid pair of policy and size.
     """
     size_free = family_of(network).size_free
     start = time.monotonic()
@@ -253,7 +251,7 @@ def train_and_test(
                     'policy': policy,
                     'size': size,
                     'accuracy': accuracy,
-                    'pictures': options.val,
+                    'images': options.val,
                     'seconds_train': round(seconds, 1),
                     'parameters': sum(p.numel() for p in trained.parameters()),
                 }
@@ -264,7 +262,7 @@ def train_and_test(
 def _train(
     network: str, seed: int, data: Path, work_dir: Path, options: TrainingOptions, policy: str
 ) -> nn.Module:
-    # As on ImageNet, digits are seen in several sizes. No flip: a mirrored digit is none.
+    # As on ImageNet, objects vary in size. No flips, since mirrored digits are not digits.
     crop = {
         'type': 'RandomResizedCrop',
         'scale': NATIVE_SIZE,
@@ -272,7 +270,7 @@ def _train(
         'aspect_ratio_range': (0.9, 1.1),
         'interpolation': 'area',
     }
-    # Trained weights make denormal gradients, with which a CPU computes slowly.
+    # Denormal gradients are slow on CPUs.
     torch.set_flush_denormal(True)
     name = f'{network}_seed{seed}'
     runner = Runner(
@@ -303,7 +301,7 @@ def _train(
 
 
 def _schedule(options: TrainingOptions) -> list[dict[str, Any]]:
-    """A linear warm-up over a twentieth of the steps, then half a cosine."""
+    """Return a linear warm-up for 5 % of the steps, followed by half a cosine."""
     steps = options.epochs * -(-options.train // options.batch_size)
     warm_up = max(1, steps // 20)
     return [
@@ -346,7 +344,7 @@ def _loader(data: Path, split: str, resize: Mapping[str, Any], batch_size: int) 
 
 @torch.inference_mode()
 def _accuracies(models: Mapping[str, Any], data: Path, size: int) -> dict[str, float]:
-    """Return the share of validation pictures of a size that each model gets right."""
+    """Return the accuracy of each model on validation images of a size."""
     init_default_scope('mmpretrain')
     resize = {'type': 'Resize', 'scale': (size, size), 'interpolation': 'area'}
     loader = Runner.build_dataloader(_loader(data, 'val', resize, VAL_BATCH_SIZE))

@@ -1,7 +1,7 @@
-"""How well detectors with fixed-size networks find digits at another size than they trained at.
+"""AP of detectors with fixed-size networks at image sizes other than that of training.
 
-Each config is trained and tested by the commands in ``tools/``; what is changed for a test is the
-scale of its pictures and the backbone's image-size policy.
+Each config is trained and tested with the commands in ``tools/``; tests change only the image scale
+and the backbone's image-size policy.
 """
 
 from __future__ import annotations
@@ -41,36 +41,33 @@ def detect(
     jobs: int = 1,
     report: Callable[[str], None] = print,
 ) -> None:
-    """Train each detector once a seed, and test it at every size with every policy.
+    """Train each detector once per seed, and test it at every size with every policy.
 
     Args:
-        checkout: The folder that has ``tools/``; the commands run in it, and a relative path is
-            one from there.
-        out: The JSON file of the records. What is there is neither trained nor tested again; a
-            training that was finished is not repeated either. Logs and checkpoints go into a
-            folder beside it, named after it.
-        seeds: Of each training.
-        sizes: Sides of the test pictures in pixels, to which the scenes are resized.
-        config_options: ``KEY=VALUE`` for the ``--cfg-options`` of every training and test.
-        configs: A pattern in the checkout.
-        jobs: Detectors at a time; they share the cores.
-        report: Called with a line for every test, when all of its detector are done.
+        checkout: Root of the repository; commands run in it, and relative paths start there.
+        out: JSON file of the records. Recorded tests and finished trainings are skipped. Logs and
+            checkpoints go into a folder next to it with the same name.
+        seeds: Seeds of the trainings.
+        sizes: Sides of the test images in pixels, to which the scenes are resized.
+        config_options: ``KEY=VALUE`` for the ``--cfg-options`` of all trainings and tests.
+        configs: Pattern of the configs in the checkout.
+        jobs: Number of detectors in parallel, which share the cores.
+        report: Called with a line for each test when its detector is done.
 
     Raises:
         FileNotFoundError: If no config matches.
         RuntimeError: If a command fails.
-        ValueError: If an argument has a value that is not accepted, or `out` has records that
-            were measured otherwise.
+        ValueError: If an argument is not accepted, or `out` has records with other settings.
     """
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise ValueError(f'seeds {list(seeds)!r}: distinct whole numbers from 0 are accepted')
+        raise ValueError(f'seeds {list(seeds)!r}: distinct integers of at least 0 are accepted')
     if not sizes or min(sizes) < 32:
-        raise ValueError(f'sizes {list(sizes)!r}: numbers from 32 are accepted')
+        raise ValueError(f'sizes {list(sizes)!r}: numbers of at least 32 are accepted')
     if jobs < 1:
         raise ValueError(f'jobs={jobs!r}: a number above 0 is accepted')
     files = sorted(checkout.glob(configs))
     if not files:
-        raise FileNotFoundError(f'configs {configs!r}: there is no such file in {checkout}')
+        raise FileNotFoundError(f'configs {configs!r}: no file matches in {checkout}')
     out = checkout / out
     file = RecordFile(out, {'config_options': list(config_options)})
     threads = max(1, (os.cpu_count() or 1) // jobs)
@@ -94,12 +91,12 @@ def detect(
                 for record in records:
                     report(', '.join(f'{name} {value}' for name, value in record.items()))
         finally:
-            # After an error nothing more is begun.
+            # Do not start further detectors after an error.
             pool.shutdown(cancel_futures=True)
 
 
 class _Detector:
-    """A config and a seed; trained when it is first tested."""
+    """A config with a seed, trained before its first test."""
 
     def __init__(
         self,
@@ -125,7 +122,7 @@ class _Detector:
         self.trained_at: int = pipeline[_resize_step(self.config.train_dataloader)].scale[0]
 
     def tests(self, sizes: Sequence[int]) -> list[tuple[str, int]]:
-        """Return the policies and sizes that go together."""
+        """Return the valid pairs of policy and size."""
         if self.backbone.size_free:
             return [(SIZE_FREE, size) for size in sizes]
         native = self.backbone.arch.image_size
@@ -137,7 +134,7 @@ class _Detector:
         ]
 
     def measure(self, tests: Sequence[tuple[str, int]]) -> list[Record]:
-        """Train the detector where that is not done, and return a record for each test."""
+        """Train the detector unless done, and return a record for each test."""
         seconds = self._trained()
         return [
             {
@@ -167,7 +164,7 @@ class _Detector:
         return {name: round(measured[f'coco/{name}'], 4) for name in METRICS}
 
     def _trained(self) -> float:
-        """Train where that is not done, and return the seconds it took."""
+        """Train the detector unless done, and return the seconds of training."""
         finished = self.folder / 'training.json'
         settings = {'config_options': list(self.config_options), 'seed': self.seed}
         if finished.exists():
@@ -182,7 +179,7 @@ class _Detector:
         return seconds
 
     def _run(self, tool: str, *arguments: str | Path, folder: Path, options: Sequence[str]) -> None:
-        """Run a command; what it prints goes into a file of its folder."""
+        """Run a command, with its output in a file in its folder."""
         folder.mkdir(parents=True, exist_ok=True)
         log = folder / 'output.txt'
         command = [tool, self.config_file, *arguments, '--work-dir', folder]

@@ -1,4 +1,4 @@
-"""The file of measurements that the study of image sizes adds to, one JSON record a test."""
+"""JSON file of the study's measurements, one record per test."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class RecordFile:
                 )
 
     def has(self, **values: Any) -> bool:
-        """Return whether there is a record with these values."""
+        """Return True if there is a record with these values."""
         return any(values.items() <= record.items() for record in self.records)
 
     def add(self, records: Iterable[Record]) -> None:
-        """Add records, and write the file; the order does not depend on what came first."""
+        """Add records, sort them, and write the file."""
         self.records = sorted([*self.records, *records], key=_place)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         lines = ',\n'.join(f'  {json.dumps(record)}' for record in self.records)
@@ -60,33 +60,33 @@ def _place(record: Record) -> tuple[str, int, str, int]:
 
 
 def read_records(path: Path) -> tuple[dict[str, Any], list[Record]]:
-    """Read a file that a :class:`RecordFile` wrote.
+    """Read a file written by :class:`RecordFile`.
 
     Returns:
-        The settings, and the records.
+        Settings and records.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is something else.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it has other contents.
     """
     if not path.is_file():
-        raise FileNotFoundError(f'records {str(path)!r}: there is no such file')
+        raise FileNotFoundError(f'records {str(path)!r} do not exist')
     try:
         contents = json.loads(path.read_text(encoding='utf-8'))
         settings, records = contents['settings'], contents['records']
         for record in records:
             _place(record)
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f'{str(path)!r} is no file of this study: {error!r}') from error
+        raise ValueError(f'{str(path)!r} is not a record file of this study: {error!r}') from error
     return settings, records
 
 
 def check_names(kind: str, names: Sequence[str], known: Iterable[str]) -> None:
-    """Refuse names that are not known.
+    """Refuse unknown names, or an empty list.
 
     Raises:
-        ValueError: With the known ones, if there is another, or none at all.
+        ValueError: With the known names.
     """
     unknown = [name for name in names if name not in (known := list(known))]
     if unknown or not names:
-        raise ValueError(f'{kind} {list(names)!r}: known are {", ".join(known)}')
+        raise ValueError(f'{kind} {list(names)!r}: accepted are {", ".join(known)}')

@@ -1,4 +1,4 @@
-"""Tables and plots of the study of image sizes, from its records into its document."""
+"""Write the tables and plots of the study from its records."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MEASURED = {
     CLASSIFICATION: ('accuracy', 'parameters', 'seconds_train'),
     DETECTION: (*METRICS, 'config', 'trained_at', 'parameters', 'seconds_train'),
 }
-"""What the tables take from each record of a file."""
+"""Fields of the records used in tables, by file."""
 
 TITLES = {
     'SMLPNet': 'sMLPNet',
@@ -41,7 +41,7 @@ TITLES = {
     'S2MLP': 'S²-MLP',
 }
 
-# Okabe and Ito's colours, which stay apart for every kind of colour vision.
+# Okabe and Ito's palette, distinguishable with colour vision deficiency.
 BLUE, ORANGE, GREEN, PURPLE, INK = '#0072B2', '#D55E00', '#009E73', '#CC79A7', '#222222'
 STYLES: dict[str, dict[str, Any]] = {
     'native': {'color': INK, 'marker': '*', 'markersize': 13, 'linestyle': 'none'},
@@ -56,12 +56,12 @@ SIZE_FREE_STYLES: tuple[dict[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class Spread:
-    """A measure over the seeds.
+    """Spread of a measure over the seeds.
 
     Attributes:
-        mean: Of all seeds.
-        lowest: Of all seeds.
-        highest: Of all seeds.
+        mean: Mean value.
+        lowest: Lowest value.
+        highest: Highest value.
     """
 
     mean: float
@@ -75,7 +75,7 @@ class Spread:
         return cls(sum(values) / len(values), min(values), max(values))
 
     def text(self, signed: bool = False) -> str:
-        """Return the mean, and in brackets the lowest and the highest, with one decimal."""
+        """Format as mean (lowest to highest), with one decimal."""
         mean, lowest, highest = (
             f'{value:+.1f}' if signed else f'{value:.1f}'
             for value in (self.mean, self.lowest, self.highest)
@@ -84,11 +84,11 @@ class Spread:
 
 
 class Measurements:
-    """The values of one measure by network, policy, size and seed, in percent.
+    """Values of a measure by network, policy, size and seed, in percent.
 
     Args:
-        records: Of one file.
-        measure: A name in the records, of a number from 0 to 1.
+        records: Records of a file.
+        measure: Field of the records, a number from 0 to 1.
     """
 
     def __init__(self, records: Sequence[Record], measure: str) -> None:
@@ -118,9 +118,9 @@ class Measurements:
     def difference(
         self, network: str, first: tuple[str, int], second: tuple[str, int]
     ) -> Spread | None:
-        """Return the spread of the first measure less the second, each a policy and a size.
+        """Return the spread of the difference between two pairs of policy and size.
 
-        Both are of the same weights: they are compared seed by seed.
+        Values are compared seed by seed, since they share weights.
         """
         minuends = self.values.get((network, *first), {})
         subtrahends = self.values.get((network, *second), {})
@@ -128,13 +128,13 @@ class Measurements:
         return Spread.of(minuends[seed] - subtrahends[seed] for seed in both) if both else None
 
     def mean_difference(self, network: str, native: int) -> Spread | None:
-        """Return ``resize`` less ``window``, averaged over all sizes but the native one."""
+        """Return ``resize`` minus ``window``, averaged over all sizes except the native one."""
         pairs = [
             tuple(self.values.get((network, policy, size), {}) for policy in ('resize', 'window'))
             for size in self.sizes
             if size != native
         ]
-        # A mean over fewer sizes than another network's would not compare with it.
+        # Seeds without all sizes would make means incomparable.
         seeds = [
             seed
             for seed in (pairs[0][0] if pairs else ())
@@ -147,10 +147,9 @@ class Measurements:
         return Spread.of(differences) if differences else None
 
     def missing(self) -> list[str]:
-        """Return what the study has no records of, in words: a line a network and policy.
+        """Describe missing measurements, one line per network and policy.
 
-        A study is complete with every network, each at all sizes that any was tested at, with all
-        seeds that any was trained with.
+        A complete study has every network at every tested size with every seed.
         """
         lines = []
         for network, title in TITLES.items():
@@ -165,7 +164,7 @@ class Measurements:
         return lines
 
     def _gap(self, network: str, policy: str, size: int) -> str:
-        """Return a size with the seeds it was not measured with; nothing where it was."""
+        """Describe the missing seeds of a size, or return ''."""
         all_seeds = {seed for values in self.values.values() for seed in values}
         seeds = sorted(all_seeds - self.values.get((network, policy, size), {}).keys())
         if not seeds:
@@ -179,18 +178,17 @@ class Measurements:
 
 
 def write_report(data: Path, document: Path, images: Path) -> None:
-    """Write the tables into the document, and the plots beside it.
+    """Write the tables into the document, and the plots.
 
     Args:
         data: Folder of the records, ``resolution_classification.json`` and
-            ``resolution_detection.json``. What is missing has a line that says so.
-        document: Its tables stand between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``.
+            ``resolution_detection.json``. Missing records are noted in the document.
+        document: Document with tables between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``.
         images: Folder of the plots.
 
     Raises:
-        FileNotFoundError: If there is no document.
-        ValueError: If a file of records is none, or has records of something else than this
-            study; or if the document lacks a pair of markers.
+        FileNotFoundError: If the document does not exist.
+        ValueError: If a record file is invalid, or the document lacks a pair of markers.
     """
     text = with_sections(document, sections(data))
     plots = {}
@@ -202,20 +200,20 @@ def write_report(data: Path, document: Path, images: Path) -> None:
             plots[name] = plot_by_size(Measurements(records, measure), label, native)
     for name, figure in plots.items():
         buffer = BytesIO()
-        # Without the version of matplotlib in it, the same drawing is the same file.
+        # Omit matplotlib's version, so that equal plots are equal files.
         figure.savefig(buffer, format='png', metadata={'Software': None})
         write_atomically(images / f'{name}.png', buffer.getvalue())
     write_atomically(document, text.encode())
 
 
 def sections(data: Path) -> dict[str, str]:
-    """Return what stands between the document's markers, by their names.
+    """Return the contents of the document's sections by name.
 
     Args:
         data: Folder of the records.
 
     Raises:
-        ValueError: If a file there has no records of this study.
+        ValueError: If a record file is invalid.
     """
     contents = dict.fromkeys(
         (
@@ -249,7 +247,7 @@ def sections(data: Path) -> dict[str, str]:
 
 
 def _records(data: Path, name: str) -> list[Record]:
-    """Return the records of a file that the tables are made of; none where there is no file."""
+    """Return the records of a file; none if it does not exist."""
     file = data / f'{name}.json'
     records = read_records(file)[1] if file.exists() else []
     for record in records:
@@ -259,7 +257,7 @@ def _records(data: Path, name: str) -> list[Record]:
         for key, known in (('network', TITLES), ('policy', (*POLICIES, SIZE_FREE))):
             if record[key] not in known:
                 raise ValueError(
-                    f'{str(file)!r} has a record of the {key} {record[key]!r}: known are '
+                    f'{str(file)!r} has a record with {key} {record[key]!r}: accepted are '
                     f'{", ".join(known)}'
                 )
     return records
@@ -323,7 +321,7 @@ def _table_of_detectors(records: Sequence[Record]) -> str:
                     f'`{of_network[0]["config"]}`',
                     f'{of_network[0]["parameters"]:,}',
                     str(len(of_network)),
-                    # What else the machine does can only add to the time.
+                    # The minimum, since other load only adds time.
                     f'{min(record["seconds_train"] for record in of_network) / 60:.1f}',
                     *(
                         Spread.of(100 * record[measure] for record in of_network).text()
@@ -351,16 +349,16 @@ def _table_of_differences(measurements: Measurements) -> str:
 
 
 def plot_by_size(measurements: Measurements, label: str, native: int | None) -> Figure:
-    """Plot a measure over the image size: a panel for each network, one for the size-free.
+    """Plot a measure over the image size: one panel per fixed-size network, one for all size-free.
 
     Args:
-        measurements: What to plot; bars reach from the lowest to the highest seed.
-        label: Of the measure's axis.
-        native: Side of the pictures that were trained on, where it is marked.
+        measurements: Values to plot; error bars extend from the lowest to the highest seed.
+        label: Label of the measure's axis.
+        native: Image side of training to mark, in pixels; by default none.
     """
     panels = [*measurements.fixed, *([SIZE_FREE] if measurements.size_free else [])]
     figure = Figure(figsize=(1 + 2.9 * len(panels), 3.6), dpi=150, layout='constrained')
-    # A figure with its own canvas leaves alone the state that matplotlib.pyplot shares.
+    # A figure with its own canvas does not affect the global state of matplotlib.pyplot.
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     for panel, name in zip(axes, panels, strict=True):
@@ -375,7 +373,7 @@ def plot_by_size(measurements: Measurements, label: str, native: int | None) -> 
                 _plot_line(panel, measurements, name, policy, policy, STYLES[policy])
             panel.set_title(TITLES[name])
         panel.set_xticks(measurements.sizes)
-        panel.set_xlabel('side of the picture (pixels)')
+        panel.set_xlabel('image side (pixels)')
         panel.grid(alpha=0.25)
         panel.spines[['top', 'right']].set_visible(False)
         panel.legend(frameon=False, loc='upper right', borderaxespad=0)

@@ -171,7 +171,7 @@ model = dict(
 )
 """
 CLASSIFIER = MODEL + "default_scope = 'mmpretrain'"
-NO_SCOPE = "default_scope=None: only with 'mmpretrain', 'mmdet', 'mmseg' is the size of the image"
+NO_SCOPE = "default_scope=None: the image size is known only for 'mmpretrain', 'mmdet', 'mmseg'"
 SHAPE = ('--shape', 32, 32)
 
 
@@ -179,7 +179,7 @@ SHAPE = ('--shape', 32, 32)
     ('text', 'arguments', 'message'),
     [
         (MODEL, (), NO_SCOPE),
-        (MODEL + "default_scope = 'mmengine'", (), "default_scope='mmengine': only with"),
+        (MODEL + "default_scope = 'mmengine'", (), "default_scope='mmengine': the image size"),
         ('model = dict(arch=3)', SHAPE, "the config's model={'arch': 3}: a mapping with a 'type'"),
         (
             MODEL.replace('mmpretrain.', ''),

@@ -24,7 +24,7 @@ def test_a_detectors_image_costs_other_families_no_more_than_hire_mlp():
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['resnet50'], "name='resnet50' is no backbone; known are hire_mlp_tiny"),
+        (['resnet50'], "name='resnet50' is not a backbone; accepted are hire_mlp_tiny"),
         (['s2_mlp_deep', '--shape', '0', '0'], 'height=0: a positive integer is accepted'),
         (['s2_mlp_deep', '--shape', '64', '-1'], 'width=-1: a positive integer is accepted'),
         (
@@ -32,7 +32,7 @@ def test_a_detectors_image_costs_other_families_no_more_than_hire_mlp():
             'images of 31x64 pixels are too small for HireMLP',
         ),
         (['s2_mlp_deep', '--device', 'gpu'], "device='gpu': 'cpu', 'cuda' and 'cuda:N' are acc"),
-        (['s2_mlp_deep', '--device', 'cuda:99'], "device='cuda:99': PyTorch sees"),
+        (['s2_mlp_deep', '--device', 'cuda:99'], "device='cuda:99': PyTorch finds"),
     ],
 )
 def test_the_command_refuses_wrong_arguments_with_one_line(arguments, message, monkeypatch, capsys):

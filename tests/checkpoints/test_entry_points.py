@@ -1,4 +1,4 @@
-"""Every way to open a checkpoint: bad files are refused in a sentence, a good one is taken."""
+"""Every way to open a checkpoint refuses bad files with one message, and accepts a good one."""
 
 import runpy
 import sys
@@ -24,7 +24,7 @@ SMALL = (
 
 
 class Run:
-    """Starts our commands within this process, on small data."""
+    """Runs commands in this process on small data."""
 
     def __init__(self, folder, data, monkeypatch):
         self.folder, self.data, self.monkeypatch = folder, data, monkeypatch
@@ -33,7 +33,10 @@ class Run:
     def command(self, name, *arguments):
         arguments = [str(argument) for argument in arguments]
         self.monkeypatch.setattr(sys, 'argv', [f'{name}.py', *arguments])
-        runpy.run_path(f'tools/{name}.py', run_name='__main__')
+        with pytest.raises(SystemExit) as exited:
+            runpy.run_path(f'tools/{name}.py', run_name='__main__')
+        if exited.value.code:
+            raise exited.value
 
     def train(self, *arguments, options=(), epochs=1):
         self.command(
@@ -109,7 +112,7 @@ class Run:
             raise
 
     def mmengine(self, file):
-        """What the toolboxes' inferencers and their init functions do; it does not compare."""
+        """Load as the toolboxes' inferencers do, without comparing."""
         Config.fromfile(CONFIG)
         load_with_mmengine(torch.nn.Linear(1, 1), str(file))
 
@@ -118,17 +121,17 @@ WAYS = [name for name, value in vars(Run).items() if callable(value) and name[0]
 WAYS = [name for name in WAYS if name not in ('command', 'train')]
 BAD = {
     'hostile': 'posix.system is refused',
-    'other_architecture': 'of another shape',
+    'other_architecture': 'of different shape',
     'not_finite': 'not finite',
-    'nested': 'nested in itself',
-    'file_of_classes': 'names a file',
+    'nested': 'contains itself',
+    'file_of_classes': 'opened as a file',
     'state_of_optimizer': 'has shape (3,)',
 }
 
 
 @pytest.fixture(scope='module')
 def checkpoints(tmp_path_factory, digits_folder):
-    """Return one good checkpoint of a short training, and bad ones made from it."""
+    """Return a good checkpoint from a short training, and bad ones made from it."""
     folder = tmp_path_factory.mktemp('checkpoints')
     with pytest.MonkeyPatch.context() as monkeypatch:
         run = Run(folder, digits_folder, monkeypatch)
@@ -186,7 +189,7 @@ def run(tmp_path, digits_folder, monkeypatch):
     return Run(tmp_path, digits_folder, monkeypatch)
 
 
-def test_the_hostile_file_would_run_its_code(checkpoints):
+def test_hostile_file_would_run_code(checkpoints):
     torch.load(checkpoints['hostile'], weights_only=False)
     marker = checkpoints['hostile'].parent / 'payload-ran'
     assert marker.is_file()
@@ -194,7 +197,7 @@ def test_the_hostile_file_would_run_its_code(checkpoints):
 
 
 @pytest.mark.parametrize('way', WAYS)
-def test_a_good_file_is_taken_and_read_once(run, checkpoints, monkeypatch, way):
+def test_good_file_is_read_once(run, checkpoints, monkeypatch, way):
     read, load = [], torch.load
 
     def counted(*arguments, **options):
@@ -203,7 +206,7 @@ def test_a_good_file_is_taken_and_read_once(run, checkpoints, monkeypatch, way):
 
     monkeypatch.setattr(torch, 'load', counted)
     getattr(run, way)(checkpoints['good'])
-    # mmengine reads again what is checked before it initialises weights.
+    # These are checked before mmengine reads them to initialise weights.
     assert len(read) == (2 if way in ('pretrained_model', 'pretrained_neck') else 1)
 
 
@@ -213,12 +216,12 @@ def test_a_good_file_is_taken_and_read_once(run, checkpoints, monkeypatch, way):
         (way, kind)
         for way in WAYS
         for kind in BAD
-        # mmengine itself compares nothing, and the optimiser is for those who resume.
+        # mmengine itself compares nothing, and only resuming uses the optimiser state.
         if (way, kind) != ('mmengine', 'other_architecture')
         and (kind != 'state_of_optimizer' or way.startswith('resume'))
     ],
 )
-def test_a_bad_file_is_refused_and_nothing_happens(run, checkpoints, capfd, way, kind):
+def test_bad_file_is_refused_without_side_effects(run, checkpoints, capfd, way, kind):
     file = checkpoints[kind]
     if way in ('python', 'contact_sheet', 'mmengine'):
         with pytest.raises(mmvmlp.CheckpointError) as raised:
@@ -236,7 +239,7 @@ def test_a_bad_file_is_refused_and_nothing_happens(run, checkpoints, capfd, way,
     assert 'weights_only' not in message
     assert (str(file) in message) or way == 'resume_latest'
     assert not (file.parent / 'payload-ran').exists()
-    # The latest checkpoint of the work folder is the bad file itself.
+    # With resume_latest, the bad file itself is in the work folder.
     written = {path.name for path in run.folder.rglob('*.*') if path.name != 'epoch_1.pth'}
     assert way == 'resume_latest' or not (run.work_dir / 'epoch_1.pth').exists()
     assert not {'epoch_2.pth', 'metrics.json', 'predictions.json', 'sheet.png'} & written

@@ -1,4 +1,4 @@
-"""Loading: what fits is loaded and reported, what does not fit is refused and named."""
+"""Checkpoints that fit are loaded and reported; others are refused by name."""
 
 import argparse
 import http.server
@@ -32,7 +32,7 @@ def official():
     return official_state_dict('hire_mlp_tiny')
 
 
-def test_report_of_a_classifier(official):
+def test_report_for_a_classifier(official):
     model = mmvmlp.build_classifier('hire_mlp_tiny', 1000)
     report = mmvmlp.load_checkpoint(model, {'model': official})
     assert set(report.matched) == set(model.state_dict())
@@ -44,7 +44,7 @@ def test_report_of_a_classifier(official):
     assert f'{len(official)} tensors loaded' in str(report)
 
 
-def test_report_of_a_backbone_without_norms(official):
+def test_report_for_a_backbone_without_norms(official):
     report = mmvmlp.load_checkpoint(mmvmlp.build_backbone('hire_mlp_tiny'), official)
     assert not (report.missing or report.mismatched)
     assert {key.partition('.')[0] for key in report.unexpected} == {'norm', 'head'}
@@ -57,7 +57,7 @@ def test_norms_of_levels_may_be_missing(official):
     assert 'norm3.weight' in report.matched
 
 
-def test_norms_of_levels_precede_the_classifiers():
+def test_norms_of_levels_take_precedence_over_the_classifiers():
     state_dict = official_state_dict('hire_mlp_tiny', extra_norms=True)
     backbone = mmvmlp.build_backbone('hire_mlp_tiny', out_norm=True).double()
     report = mmvmlp.load_checkpoint(backbone, state_dict)
@@ -66,14 +66,14 @@ def test_norms_of_levels_precede_the_classifiers():
     assert 'norm.weight' in report.unexpected
 
 
-def test_fewer_levels_need_no_more_of_the_checkpoint(official):
+def test_fewer_levels_load_part_of_the_checkpoint(official):
     backbone = mmvmlp.build_backbone('hire_mlp_tiny', out_indices=(0, 1))
     report = mmvmlp.load_checkpoint(backbone, official)
     assert not report.missing
     assert any(key.startswith('network.6.') for key in report.unexpected)
 
 
-def test_a_head_of_other_classes_is_left_and_reported(official):
+def test_head_with_other_classes_is_reported_and_not_loaded(official):
     model = mmvmlp.build_classifier('hire_mlp_tiny', 10)
     report = mmvmlp.load_checkpoint(model, official)
     assert report.mismatched == (
@@ -96,10 +96,10 @@ def test_nesting_and_prefixes(official, nesting, prefix):
     ('name', 'named'),
     [
         ('hire_mlp_small', 'missing in the checkpoint: stages.0.blocks.2'),
-        ('hire_mlp_large', 'of another shape: stem.conv.weight'),
+        ('hire_mlp_large', 'of different shape: stem.conv.weight'),
     ],
 )
-def test_a_checkpoint_of_another_variant_is_refused_and_nothing_changes(official, name, named):
+def test_checkpoint_of_another_variant_leaves_the_model_unchanged(official, name, named):
     backbone = mmvmlp.build_backbone(name)
     before = {key: tensor.clone() for key, tensor in backbone.state_dict().items()}
     with pytest.raises(mmvmlp.CheckpointError, match=named.replace('.', r'\.')):
@@ -108,7 +108,7 @@ def test_a_checkpoint_of_another_variant_is_refused_and_nothing_changes(official
     assert all(torch.equal(after[key], tensor) for key, tensor in before.items())
 
 
-def test_a_deeper_networks_checkpoint_is_refused(official):
+def test_checkpoint_of_a_deeper_network_is_refused(official):
     deeper = official | {
         key.replace('network.0.1.', 'network.0.2.'): tensor
         for key, tensor in official.items()
@@ -118,7 +118,7 @@ def test_a_deeper_networks_checkpoint_is_refused(official):
         mmvmlp.load_checkpoint(mmvmlp.build_backbone('hire_mlp_tiny'), deeper)
 
 
-def test_a_missing_tensor_is_refused(official):
+def test_missing_tensor_is_refused(official):
     incomplete = {k: v for k, v in official.items() if k != 'network.4.1.attn.mlp_w2.bias'}
     with pytest.raises(
         mmvmlp.CheckpointError, match=r'stages\.2\.blocks\.1\.token_mixing\.width\.expand\.bias'
@@ -134,12 +134,12 @@ def test_a_missing_tensor_is_refused(official):
         {'model': {}},
     ],
 )
-def test_a_foreign_checkpoint_is_refused(foreign):
+def test_foreign_checkpoint_is_refused(foreign):
     with pytest.raises(mmvmlp.CheckpointError, match='layer1|no tensors'):
         mmvmlp.load_checkpoint(mmvmlp.build_backbone('hire_mlp_tiny'), foreign)
 
 
-def test_a_model_without_our_backbone_is_refused(official):
+def test_model_without_our_backbone_is_refused(official):
     with pytest.raises(TypeError, match='Linear.*VisionMLP'):
         mmvmlp.load_checkpoint(torch.nn.Linear(2, 2), official)
 
@@ -158,7 +158,7 @@ def test_own_checkpoints_load_into_any_model_with_the_backbone():
         mmvmlp.load_checkpoint(mmvmlp.build_backbone('hire_mlp_small'), contents)
 
 
-def test_files_with_the_records_of_training_scripts(tmp_path, official):
+def test_records_of_training_scripts_are_read(tmp_path, official):
     file = tmp_path / 'checkpoint.pth'
     history = HistoryBuffer([0.5, 0.25], [1, 1])
     torch.save(
@@ -208,7 +208,7 @@ def test_missing_files_are_named(tmp_path):
         mmvmlp.load_checkpoint(mmvmlp.build_backbone('hire_mlp_tiny'), tmp_path / 'no-such.pth')
 
 
-def test_addresses_are_downloaded(tmp_path, official, monkeypatch):
+def test_urls_are_downloaded(tmp_path, official, monkeypatch):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'hub'))
     (tmp_path / 'served').mkdir()
     torch.save({'model': official}, tmp_path / 'served' / 'tiny.pth')
@@ -246,7 +246,7 @@ def test_init_cfg_is_not_ignored_without_a_runner(tmp_path):
         mmvmlp.build_backbone('hire_mlp_tiny', init_cfg=init_cfg)
 
 
-def test_a_trained_checkpoint_must_be_of_the_whole_model(tmp_path):
+def test_trained_checkpoint_must_match_the_whole_model(tmp_path):
     model = mmvmlp.build_classifier('hire_mlp_tiny', 10)
     file = tmp_path / 'epoch_1.pth'
     torch.save({'state_dict': model.state_dict()}, file)
@@ -272,7 +272,7 @@ def test_a_trained_checkpoint_must_be_of_the_whole_model(tmp_path):
     ],
     ids=['sparse', 'meta', 'int', 'bool', 'complex', 'infinite'],
 )
-def test_one_unusable_tensor_near_the_end_leaves_the_model_as_it_was(official, damage, named):
+def test_single_unusable_tensor_leaves_the_model_unchanged(official, damage, named):
     backbone = mmvmlp.build_backbone('hire_mlp_tiny')
     key = [key for key in official if key.startswith('network.6.') and key.endswith('weight')][-1]
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
@@ -283,7 +283,7 @@ def test_one_unusable_tensor_near_the_end_leaves_the_model_as_it_was(official, d
     assert not mmvmlp.load_checkpoint(backbone, official).missing
 
 
-def test_two_addresses_of_one_file_name_are_two_files(tmp_path, monkeypatch):
+def test_urls_with_the_same_file_name_are_different_files(tmp_path, monkeypatch):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'hub'))
     for value in (0, 1):
         (tmp_path / str(value)).mkdir()
@@ -298,7 +298,7 @@ def test_two_addresses_of_one_file_name_are_two_files(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('contents', [b'garbage', b'', pickle.dumps({'a': 1}, protocol=2)])
-def test_no_message_recommends_to_read_a_file_unsafely(tmp_path, contents):
+def test_no_message_recommends_unsafe_reading(tmp_path, contents):
     file = tmp_path / 'model.pth'
     file.write_bytes(contents[:-1])
     with pytest.raises(mmvmlp.CheckpointError) as raised:
@@ -306,7 +306,7 @@ def test_no_message_recommends_to_read_a_file_unsafely(tmp_path, contents):
     assert 'weights_only' not in str(raised.value)
 
 
-def test_a_torch_that_runs_code_reads_other_formats_only(tmp_path, official, monkeypatch):
+def test_unsafe_torch_reads_other_formats_only(tmp_path, official, monkeypatch):
     tensors = {'weight': torch.zeros(1)}
     torch.save(tensors, tmp_path / 'model.pth')
     save_file(tensors, tmp_path / 'model.safetensors')
@@ -320,7 +320,7 @@ def test_a_torch_that_runs_code_reads_other_formats_only(tmp_path, official, mon
 
 
 @pytest.mark.parametrize('as_list', [False, True])
-def test_pretrained_loads_whole_or_raises(tmp_path, official, as_list):
+def test_pretrained_is_strict(tmp_path, official, as_list):
     file = tmp_path / 'tiny.pth'
     torch.save({'model': official}, file)
     init_cfg = {'type': 'Pretrained', 'checkpoint': str(file)}
@@ -333,7 +333,7 @@ def test_pretrained_loads_whole_or_raises(tmp_path, official, as_list):
 
 
 @pytest.mark.parametrize('nesting', [('state_dict',), ('model',), ('state_dict', 'model'), ()])
-def test_mmengine_loads_what_was_checked_wherever_it_is_nested(tmp_path, nesting):
+def test_mmengine_loads_the_checked_tensors_at_any_nesting(tmp_path, nesting):
     contents = {f'module.{key}': value for key, value in torch.nn.Linear(2, 2).state_dict().items()}
     for key in reversed(nesting):
         contents = {key: contents, 'meta': {'epoch': 1}}
@@ -344,7 +344,7 @@ def test_mmengine_loads_what_was_checked_wherever_it_is_nested(tmp_path, nesting
 
 
 @pytest.mark.parametrize('name', ['torchvision://resnet50', 'mmcls://vgg11', 'open-mmlab://vgg16'])
-def test_names_of_mmengines_model_zoos_are_read_safely(monkeypatch, name):
+def test_model_zoos_of_mmengine_are_read_safely(monkeypatch, name):
     read = []
 
     def reader(address, map_location):
@@ -362,7 +362,7 @@ def test_names_of_mmengines_model_zoos_are_read_safely(monkeypatch, name):
 
 
 @pytest.mark.parametrize('module', ['core', '_core'])
-def test_numbers_of_both_generations_of_numpy_are_read(tmp_path, module):
+def test_numbers_from_numpy_1_and_2_are_read(tmp_path, module):
     file = tmp_path / 'model.pth'
     torch.save({'weight': torch.zeros(1), 'records': {'loss': np.float64(0.5)}}, file)
     with zipfile.ZipFile(file) as archive:
@@ -374,7 +374,7 @@ def test_numbers_of_both_generations_of_numpy_are_read(tmp_path, module):
 
 
 @pytest.mark.parametrize('kind', ['Pretrained', 'mmengine.Pretrained', PretrainedInit])
-def test_pretrained_is_strict_under_every_name(tmp_path, official, kind):
+def test_pretrained_is_strict_under_all_names(tmp_path, official, kind):
     torch.save({'zz': torch.zeros(1)}, tmp_path / 'junk.pth')
     init_cfg = {'type': kind, 'checkpoint': str(tmp_path / 'junk.pth')}
     with pytest.raises(mmvmlp.CheckpointError, match='another network'):
@@ -387,6 +387,6 @@ def test_pretrained_is_strict_under_every_name(tmp_path, official, kind):
 
 
 @pytest.mark.parametrize('scheme', ['pavi://model', 'open-mmlab://no/such/model'])
-def test_schemes_that_mmengine_would_unpickle_are_refused(scheme):
+def test_unsupported_schemes_are_refused(scheme):
     with pytest.raises(mmvmlp.CheckpointError, match=scheme):
         CheckpointLoader.load_checkpoint(scheme)

@@ -1,4 +1,4 @@
-"""What a checkpoint to resume from holds besides the model's weights."""
+"""Contents of a checkpoint to resume other than the model's weights."""
 
 from copy import deepcopy
 
@@ -11,7 +11,7 @@ from mmvmlp.checkpoints import (
     CheckpointError,
     check_averaged_weights,
     check_optimizer_state,
-    forget_files_elsewhere,
+    drop_outside_checkpoints,
     read_checkpoint,
 )
 from mmvmlp.engine import StrictCheckpointHook
@@ -32,13 +32,13 @@ def first_tensor(state):
     return next(name for name, value in state['state'][0].items() if value.ndim)
 
 
-def test_an_optimizers_own_state_is_taken(optimizer):
+def test_own_state_of_an_optimizer_is_accepted(optimizer):
     state = deepcopy(optimizer.state_dict())
     check_optimizer_state(optimizer, state, 'epoch_1.pth')
     optimizer.load_state_dict(state)
 
 
-def test_how_steps_are_computed_is_not_the_files_business(optimizer):
+def test_implementation_options_are_those_of_the_run(optimizer):
     state = deepcopy(optimizer.state_dict())
     for group in state['param_groups']:
         group['fused'] = True
@@ -51,33 +51,33 @@ def test_how_steps_are_computed_is_not_the_files_business(optimizer):
     [
         (lambda state, name: state['state'][0].update({name: torch.zeros(3)}), r'shape \(3,\)'),
         (lambda state, name: state['state'][0][name].fill_(float('nan')), 'not finite'),
-        (lambda state, name: state['param_groups'].pop(), 'other parameters'),
-        (lambda state, name: state['param_groups'][0]['params'].pop(), 'other parameters'),
-        (lambda state, name: state.pop('param_groups'), 'other parameters'),
+        (lambda state, name: state['param_groups'].pop(), 'different parameters'),
+        (lambda state, name: state['param_groups'][0]['params'].pop(), 'different parameters'),
+        (lambda state, name: state.pop('param_groups'), 'different parameters'),
     ],
     ids=['shape', 'nan', 'group', 'parameter', 'nothing'],
 )
-def test_another_state_is_refused(optimizer, damage, named):
+def test_state_that_does_not_fit_is_refused(optimizer, damage, named):
     state = deepcopy(optimizer.state_dict())
     damage(state, first_tensor(state))
     with pytest.raises(CheckpointError, match=rf"'epoch_1\.pth'.*{named}"):
         check_optimizer_state(optimizer, state, 'epoch_1.pth')
 
 
-def test_averaged_weights_are_of_the_model():
+def test_averaged_weights_must_match_the_model():
     model = nn.Linear(3, 4)
     state = {'steps': torch.tensor(1)} | {f'module.{k}': v for k, v in model.state_dict().items()}
     check_averaged_weights(model, state, 'epoch_1.pth')
     for key, value, named in (
         ('module.weight', torch.full((4, 3), torch.nan), 'not finite'),
-        ('module.weight', torch.zeros(4, 2), 'another shape'),
+        ('module.weight', torch.zeros(4, 2), 'different shape'),
         ('module.more', torch.zeros(1), 'unexpected'),
     ):
         with pytest.raises(CheckpointError, match=named):
             check_averaged_weights(model, {**state, key: value}, 'epoch_1.pth')
 
 
-def test_files_outside_the_work_folder_are_forgotten(tmp_path):
+def test_checkpoints_outside_the_work_folder_are_dropped(tmp_path):
     inside = str(tmp_path / 'work' / 'best.pth')
     records = {
         'best_ckpt': inside,
@@ -87,12 +87,12 @@ def test_files_outside_the_work_folder_are_forgotten(tmp_path):
         'keep_ckpt_ids': ['../precious'],
         'iter': 7,
     }
-    forget_files_elsewhere({'runtime_info': records}, tmp_path / 'work')
+    drop_outside_checkpoints({'runtime_info': records}, tmp_path / 'work')
     assert records == {'best_ckpt': inside, 'iter': 7}
-    forget_files_elsewhere(None, tmp_path)
+    drop_outside_checkpoints(None, tmp_path)
 
 
-def test_what_is_saved_can_be_read(tmp_path):
+def test_saved_checkpoint_can_be_read(tmp_path):
     checkpoint = {
         'state_dict': {'weight': torch.zeros(1)},
         'meta': {'dataset_meta': ConfigDict(classes=('a', 'b'), more=[ConfigDict(x=1)])},

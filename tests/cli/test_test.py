@@ -53,10 +53,10 @@ def test_out_and_checkpoint_are_looked_at_first(tmp_path, monkeypatch, capsys):
     file.touch()
     command = (monkeypatch, CONFIGS['coco'], checkpoint, '--data-root', tmp_path / 'nowhere')
     for options, expected in (
-        (('--out', tmp_path), f"--out '{tmp_path}' is there and is not a file"),
+        (('--out', tmp_path), f"--out '{tmp_path}' exists and is not a file"),
         (('--out', file / 'metrics.json'), f'{str(file)!r} is not a folder'),
         (('--work-dir', file), f'work_dir {str(file)!r}'),
-        (('--out', tmp_path / 'new' / 'metrics.json'), f'checkpoint {str(checkpoint)!r}: there'),
+        (('--out', tmp_path / 'new' / 'metrics.json'), f'checkpoint {str(checkpoint)!r} does'),
     ):
         with pytest.raises(SystemExit) as exited:
             run_test(*command, *options)

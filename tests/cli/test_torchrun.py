@@ -32,9 +32,9 @@ def script(tmp_path_factory):
 @pytest.mark.parametrize(
     ('how', 'status', 'errors'),
     [
-        ('message', 1, ["error: config 'none.py': there is no such file"]),
-        ('signal', 128 + 9, ['error: the process of rank 1 was ended by SIGKILL']),
-        ('traceback', 1, ['RuntimeError: not on purpose', 'rank 1 ended with exit status 1']),
+        ('message', 1, ["error: config 'none.py' does not exist"]),
+        ('signal', 128 + 9, ['error: the process of rank 1 was killed by SIGKILL']),
+        ('traceback', 1, ['RuntimeError: not on purpose', 'rank 1 exited with status 1']),
     ],
 )
 def test_what_ends_two_processes_is_shown_once(script, how, status, errors):
@@ -58,4 +58,4 @@ def test_torchrun_itself_shows_the_message(script):
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', script, 'message']
     result = subprocess.run(command, stderr=subprocess.PIPE, text=True)
     assert result.returncode == 1
-    assert result.stderr.count("error: config 'none.py': there is no such file") == 1
+    assert result.stderr.count("error: config 'none.py' does not exist") == 1

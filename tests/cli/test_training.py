@@ -307,7 +307,7 @@ def test_wrong_checkpoints_are_named(tmp_path, coco_named_folder, kind):
     named = {
         'truncated': ['cannot be read', 'truncated'],
         'foreign': ['layer1.0.conv1.weight', 'another network'],
-        'missing': ['no such file'],
+        'missing': ['does not exist'],
     }[kind]
     for command in (
         ['tools/train.py', COCO_CONFIG, '--backbone-checkpoint', file],
@@ -319,7 +319,7 @@ def test_wrong_checkpoints_are_named(tmp_path, coco_named_folder, kind):
         message = last_lines(output)
         assert str(file) in message
         if kind == 'foreign' and 'test.py' in command[0]:
-            assert 'not of this MaskRCNN' in message
+            assert 'does not fit this MaskRCNN' in message
         else:
             assert all(part in message for part in named), message
 

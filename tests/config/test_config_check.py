@@ -1,4 +1,4 @@
-"""What is wrong in a config is found before a run, and said with the value that is expected."""
+"""Problems of a config are found before a run, with the expected value."""
 
 import json
 import os
@@ -20,8 +20,8 @@ from mmvmlp.config.loading import load_config, set_data_root
 from mmvmlp.datasets.digit_scenes import make_digit_scenes
 
 DIGITS = 'configs/mask_rcnn_hire_mlp_t_digits.py'
-TRAINING_NOTES = 'annotations/instances_train2017.json'
-VALIDATION_NOTES = 'annotations/instances_val2017.json'
+TRAINING_ANNOTATIONS = 'annotations/instances_train2017.json'
+VALIDATION_ANNOTATIONS = 'annotations/instances_val2017.json'
 
 
 @pytest.fixture(scope='module')
@@ -49,8 +49,8 @@ def own_coco(coco, tmp_path):
 
 
 def findings(config, data, **options):
-    """Return (blocks, problem and fix) of each finding, by blocking or not."""
-    # Four images are few for the warm-up of the configs.
+    """Return each finding as (blocks, problem and fix)."""
+    # The warm-up of the configs is too long for four images.
     options.setdefault('param_scheduler__0__end', 1)
     config = load_config(config, {key.replace('__', '.'): v for key, v in options.items()})
     set_data_root(config, data)
@@ -60,26 +60,26 @@ def findings(config, data, **options):
     return [(finding.blocks, f'{finding.problem} | {finding.fix}') for finding in found]
 
 
-def the_finding(*arguments, **options):
+def single_finding(*arguments, **options):
     (finding,) = findings(*arguments, **options)
     return finding
 
 
-def the_errors(count, *arguments, **options):
-    """Return the texts of the findings, all of which block."""
+def errors(count, *arguments, **options):
+    """Return the texts of the findings, which must all be errors."""
     found = findings(*arguments, **options)
     assert [blocks for blocks, _ in found] == [True] * count, found
     return [text for _, text in found]
 
 
-def changed(file, change):
+def edit_json(file, change):
     """Change the content of a JSON file in place."""
     content = json.loads(file.read_text())
     change(content)
     file.write_text(json.dumps(content))
 
 
-def test_nothing_is_found_where_all_is_right(coco):
+def test_valid_config_has_no_findings(coco):
     assert findings(DIGITS, coco) == []
 
 
@@ -95,15 +95,15 @@ def test_nothing_is_found_where_all_is_right(coco):
         ('model__backbone__out_indices', (1, 2, 3), ['[128, 320, 512]']),
     ],
 )
-def test_parts_that_disagree_are_named(coco, setting, value, named):
+def test_mismatched_parts_are_named(coco, setting, value, named):
     found = findings(DIGITS, coco, **{setting: value})
     assert all(blocks for blocks, _ in found)
     assert all(part in found[0][1] for part in named), found
 
 
-def test_evaluators_of_other_annotations_are_named(coco):
+def test_evaluators_with_different_annotations_are_named(coco):
     other = str(coco / 'annotations/instances_train2017.json')
-    # `set_data_root` moves what lies under the config's folder, and leaves what lies elsewhere.
+    # `set_data_root` leaves paths outside the config's folder alone.
     found = findings(DIGITS, coco, val_evaluator__ann_file=other)
     assert all(blocks for blocks, _ in found)
     (text,) = (text for _, text in found)
@@ -113,17 +113,17 @@ def test_evaluators_of_other_annotations_are_named(coco):
 
 def test_necks_of_single_stride_networks_are_compared(coco):
     config = 'configs/mask_rcnn_resmlp_digits.py'
-    blocks, text = the_finding(config, coco, model__neck__0__in_channels=96)
+    blocks, text = single_finding(config, coco, model__neck__0__in_channels=96)
     assert blocks
     assert 'SimplePyramid has in_channels=96' in text
-    blocks, text = the_finding(config, coco, model__neck__0__stride=16)
+    blocks, text = single_finding(config, coco, model__neck__0__stride=16)
     assert 'stride=16' in text
     assert 'stride 8' in text
-    blocks, text = the_finding(config, coco, model__neck__1__in_channels=[192] * 4)
+    blocks, text = single_finding(config, coco, model__neck__1__in_channels=[192] * 4)
     assert 'SimplePyramid makes [96, 192, 192, 192]' in text
 
 
-def test_classes_that_the_annotations_do_not_have(coco):
+def test_classes_missing_in_the_annotations(coco):
     for split in ('train', 'val'):
         key = f'{split}_dataloader__dataset__metainfo__classes'
         found = findings(DIGITS, coco, **{key: ('zero', *'123456789')})
@@ -133,45 +133,45 @@ def test_classes_that_the_annotations_do_not_have(coco):
         assert "classes=('0', '1'" in text
 
 
-def test_annotations_that_are_not_there(own_coco):
+def test_missing_annotations(own_coco):
     data = own_coco
-    file = data / TRAINING_NOTES
+    file = data / TRAINING_ANNOTATIONS
     content = json.loads(file.read_text())
     kept = content['images'][0]['id']
     some = [a for a in content['annotations'] if a['image_id'] == kept]
     file.write_text(json.dumps({**content, 'annotations': some}))
     options = {'train_dataloader__dataset__filter_cfg': None}
-    assert the_finding(DIGITS, data, **options) == (
+    assert single_finding(DIGITS, data, **options) == (
         False,
-        'train_dataloader.dataset (CocoDataset): 3 of 4 images have no annotation | nothing, if '
-        'they are meant to be empty; filter_cfg=dict(filter_empty_gt=True) else',
+        'train_dataloader.dataset (CocoDataset): 3 of 4 images have no annotation | none needed if '
+        'this is intended; otherwise filter_cfg=dict(filter_empty_gt=True)',
     )
     file.write_text(json.dumps({**content, 'annotations': []}))
-    blocks, text = the_finding(DIGITS, data, **options)
+    blocks, text = single_finding(DIGITS, data, **options)
     assert blocks
     assert 'none of its 4 images has an annotation' in text
-    blocks, text = the_finding(DIGITS, data)
+    blocks, text = single_finding(DIGITS, data)
     assert blocks
-    assert 'train_dataloader.dataset (CocoDataset) has no image' in text
+    assert 'train_dataloader.dataset (CocoDataset) has no images' in text
     file.unlink()
-    blocks, text = the_finding(DIGITS, data)
+    blocks, text = single_finding(DIGITS, data)
     assert blocks
     assert 'instances_train2017.json' in text
 
 
-def test_images_that_cannot_be_read(own_coco):
+def test_unreadable_images(own_coco):
     train, val = (sorted((own_coco / f'{split}2017').iterdir()) for split in ('train', 'val'))
     train[3].unlink()
     content = val[0].read_bytes()
     val[0].write_bytes(content[: len(content) // 2])
     val[1].write_bytes(b'')
-    missing, damaged = the_errors(2, DIGITS, own_coco)
-    assert f'1 of 4 images are not there: {train[3]}' in missing
+    missing, damaged = errors(2, DIGITS, own_coco)
+    assert f'1 of 4 images do not exist: {train[3]}' in missing
     assert f'images cannot be read: {val[0]} (' in damaged
     assert f'{val[1]} (' in damaged
 
 
-def test_truncated_images_are_found_whatever_loads_them(own_coco):
+def test_truncated_images_are_found_with_any_loader(own_coco):
     loader = {
         f'{split}_dataloader__dataset__pipeline__0__type': 'LoadImageFromFile'
         for split in ('train', 'val', 'test')
@@ -180,28 +180,28 @@ def test_truncated_images_are_found_whatever_loads_them(own_coco):
     path = sorted((own_coco / 'train2017').iterdir())[3]
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    (text,) = the_errors(1, DIGITS, own_coco, **loader)
+    (text,) = errors(1, DIGITS, own_coco, **loader)
     assert f'images cannot be read: {path} (' in text
 
 
-def test_annotations_that_mean_nothing(own_coco):
+def test_unusable_annotations(own_coco):
     def break_training(content):
         first, second, third, fourth = content['images']
         first['width'] = 90
         content['images'].append({**second, 'id': fourth['id']})
         for image, polygon in ((second, [1, 1, 9, 9]), (third, [1, 1, 9, 1, 9, 9, 1])):
-            notes = (a for a in content['annotations'] if a['image_id'] == image['id'])
-            next(notes)['segmentation'] = [polygon]
+            of_image = (a for a in content['annotations'] if a['image_id'] == image['id'])
+            next(of_image)['segmentation'] = [polygon]
 
     def break_validation(content):
-        for note in content['annotations']:
-            note['iscrowd'] = 1
+        for annotation in content['annotations']:
+            annotation['iscrowd'] = 1
 
-    changed(own_coco / TRAINING_NOTES, break_training)
-    changed(own_coco / VALIDATION_NOTES, break_validation)
-    repeated, polygons, sizes, crowds = the_errors(4, DIGITS, own_coco)
-    assert 'same id' in repeated and repeated.endswith('| an id of its own for each image')
-    assert 'in 2 of 4 images there are objects with nothing but polygons' in polygons
+    edit_json(own_coco / TRAINING_ANNOTATIONS, break_training)
+    edit_json(own_coco / VALIDATION_ANNOTATIONS, break_validation)
+    repeated, polygons, sizes, crowds = errors(4, DIGITS, own_coco)
+    assert 'same id' in repeated and repeated.endswith('| a unique id for each image')
+    assert '2 of 4 images have objects without a valid polygon' in polygons
     assert 'is 96 x 96, annotated as 90 x 96' in sizes
     assert 'val_dataloader' in crowds and 'all annotations of its 2 images have iscrowd=1' in crowds
 
@@ -210,29 +210,29 @@ def test_polygons_matter_only_where_masks_are_learned(own_coco):
     def break_polygons(content):
         content['annotations'][0]['segmentation'] = [[1, 1, 9, 9]]
 
-    changed(own_coco / TRAINING_NOTES, break_polygons)
+    edit_json(own_coco / TRAINING_ANNOTATIONS, break_polygons)
     boxes = {'train_dataloader__dataset__pipeline__1__with_mask': False}
-    assert 'polygons' in the_errors(1, DIGITS, own_coco)[0]
+    assert 'polygon' in errors(1, DIGITS, own_coco)[0]
     found = findings(DIGITS, own_coco, **boxes)
-    assert not any('polygons' in text for _, text in found)
+    assert not any('polygon' in text for _, text in found)
 
 
-def test_classes_in_another_order_than_the_categories(coco):
+def test_classes_in_a_different_order_from_the_categories(coco):
     metainfo = {
         f'{split}_dataloader__dataset__metainfo__classes': tuple('9876543210')
         for split in ('train', 'val', 'test')
     }
-    for text in the_errors(2, DIGITS, coco, **metainfo):
-        assert 'another order than the categories' in text
+    for text in errors(2, DIGITS, coco, **metainfo):
+        assert 'the order of classes differs from that of the categories' in text
         assert text.endswith(f'| metainfo=dict(classes={tuple("0123456789")!r})')
 
 
-def test_a_run_that_cannot_be_built(coco):
-    (loader,) = the_errors(1, DIGITS, coco, train_dataloader__batch_size=0)
+def test_run_that_cannot_be_built(coco):
+    (loader,) = errors(1, DIGITS, coco, train_dataloader__batch_size=0)
     assert 'train_dataloader cannot be built' in loader and 'batch_size' in loader
-    (text,) = the_errors(1, DIGITS, coco, train_cfg__max_epoch=1)
+    (text,) = errors(1, DIGITS, coco, train_cfg__max_epoch=1)
     assert 'train_cfg' in text and "'max_epoch'" in text
-    texts = the_errors(
+    texts = errors(
         5,
         DIGITS,
         coco,
@@ -256,10 +256,10 @@ def test_a_run_that_cannot_be_built(coco):
         assert all(part in text for part in named)
 
 
-def test_parts_that_are_not_set(coco):
-    (text,) = the_errors(1, DIGITS, coco, train_dataloader=None)
+def test_missing_settings(coco):
+    (text,) = errors(1, DIGITS, coco, train_dataloader=None)
     assert 'train_cfg and optim_wrapper are set, but train_dataloader is not' in text
-    (text,) = the_errors(1, DIGITS, coco, optim_wrapper=None)
+    (text,) = errors(1, DIGITS, coco, optim_wrapper=None)
     assert 'train_dataloader and train_cfg are set, but optim_wrapper is not' in text
     training = {'train_dataloader': None, 'train_cfg': None, 'optim_wrapper': None}
     config = load_config(DIGITS, {**training, 'param_scheduler': None})
@@ -267,11 +267,11 @@ def test_parts_that_are_not_set(coco):
     check = ConfigCheck(config)
     (finding,) = check.findings()
     assert not finding.blocks
-    assert 'nothing can be trained' in finding.problem
+    assert 'the config cannot be trained' in finding.problem
     assert check.examined == ['2 of 2 validation images decoded']
 
 
-def test_settings_of_another_kind(coco):
+def test_settings_of_wrong_type(coco):
     config = load_config(DIGITS)
     set_data_root(config, coco)
     config.merge_from_dict({'train_cfg': 3, 'val_evaluator': ['CocoMetric']})
@@ -280,19 +280,19 @@ def test_settings_of_another_kind(coco):
     assert second.problem == "val_evaluator=['CocoMetric']: a dict or a list of them is accepted"
 
 
-def test_models_and_data_of_unknown_types(coco):
+def test_unknown_types_of_models_and_data(coco):
     config = load_config(DIGITS)
     set_data_root(config, coco)
     config.pop('model')
     (finding,) = ConfigCheck(config).findings()
     assert finding.blocks and finding.problem == 'model is not set'
-    (text,) = the_errors(1, DIGITS, coco, model__type='NoModel')
+    (text,) = errors(1, DIGITS, coco, model__type='NoModel')
     assert 'model cannot be built' in text and 'NoModel' in text
-    (text,) = the_errors(1, DIGITS, coco, train_dataloader__dataset__type='NoData')
+    (text,) = errors(1, DIGITS, coco, train_dataloader__dataset__type='NoData')
     assert 'train_dataloader cannot be built' in text and 'NoData' in text
 
 
-def test_nothing_is_written(coco, tmp_path, monkeypatch):
+def test_check_writes_no_files(coco, tmp_path, monkeypatch):
     config = load_config(os.path.abspath(DIGITS), {'param_scheduler.0.end': 1})
     set_data_root(config, coco)
     config.visualizer['save_dir'] = str(tmp_path / 'drawn')
@@ -304,22 +304,19 @@ def test_nothing_is_written(coco, tmp_path, monkeypatch):
 
 
 def test_warm_up_is_compared_with_the_training(coco):
-    blocks, text = the_finding(DIGITS, coco, param_scheduler__0__end=3)
+    blocks, text = single_finding(DIGITS, coco, param_scheduler__0__end=3)
     assert not blocks
-    assert 'warms up for 3 iterations, and the training has 4' in text
-    (text,) = the_errors(1, DIGITS, coco, param_scheduler__0__end=500)
-    assert (
-        'param_scheduler.0: the learning rate warms up for 500 iterations, and the training has 4'
-        in text
-    )
+    assert 'warms up for 3 of 4 iterations' in text
+    (text,) = errors(1, DIGITS, coco, param_scheduler__0__end=500)
+    assert 'param_scheduler.0: the learning rate warms up for 500 of 4 iterations' in text
     assert text.endswith('| param_scheduler.0.end=1')
-    (text,) = the_errors(1, DIGITS, coco, train_cfg__max_epochs=40, param_scheduler__0__end=500)
+    (text,) = errors(1, DIGITS, coco, train_cfg__max_epochs=40, param_scheduler__0__end=500)
     assert text.endswith('| param_scheduler.0.end=4')
 
 
-def test_folders_of_other_names(own_coco):
+def test_renamed_folders(own_coco):
     (own_coco / 'train2017').rename(own_coco / 'training')
-    (text,) = the_errors(1, DIGITS, own_coco)
+    (text,) = errors(1, DIGITS, own_coco)
     assert "data_prefix=dict(img='train2017/')" in text
     assert 'the folders in' in text and 'training' in text and 'val2017' in text
     assert text.endswith("| data_prefix=dict(img='training/')")
@@ -327,22 +324,20 @@ def test_folders_of_other_names(own_coco):
     images.mkdir()
     for image in (own_coco / 'training').glob('*.jpg'):
         image.rename(images / image.name)
-    (text,) = the_errors(
-        1, DIGITS, own_coco, train_dataloader__dataset__data_prefix__img='training/'
-    )
-    assert '4 of 4 images are not there' in text
+    (text,) = errors(1, DIGITS, own_coco, train_dataloader__dataset__data_prefix__img='training/')
+    assert '4 of 4 images do not exist' in text
     assert text.endswith("| data_prefix=dict(img='training/images/')")
 
 
-def test_images_with_another_ending_than_the_annotations_have(own_coco):
+def test_images_with_a_different_suffix_from_the_annotations(own_coco):
     for image in (own_coco / 'train2017').iterdir():
         image.rename(image.with_suffix('.png'))
-    (text,) = the_errors(1, DIGITS, own_coco)
+    (text,) = errors(1, DIGITS, own_coco)
     assert "data_prefix=dict(img='train2017/')" in text
-    assert "names that end in '.png'" in text
+    assert "file names ending in '.png'" in text
 
 
-def test_packages_that_are_not_installed(coco, monkeypatch):
+def test_missing_packages(coco, monkeypatch):
     @DATASETS.register_module(name='NeedsAPackage', force=True)
     class NeedsAPackage(BaseDataset):
         def full_init(self):
@@ -350,8 +345,8 @@ def test_packages_that_are_not_installed(coco, monkeypatch):
 
     settings = {'type': 'mmengine.NeedsAPackage', '_delete_': True}
     loaders = {f'{split}_dataloader__dataset': settings for split in ('train', 'val', 'test')}
-    (text,) = the_errors(1, DIGITS, coco, **loaders)
-    assert "package 'no_such_package' is not installed" in text
+    (text,) = errors(1, DIGITS, coco, **loaders)
+    assert "package 'no_such_package', which is not installed" in text
     assert text.endswith('| pip install no_such_package')
 
 
@@ -372,7 +367,7 @@ def test_large_data_is_sampled_and_annotations_are_read_once(coco, monkeypatch):
     assert len(read) == 2
 
 
-def test_records_are_spread_evenly():
+def test_records_are_evenly_spaced():
     class Numbers:
         def __len__(self):
             return 1_000_000
@@ -384,7 +379,7 @@ def test_records_are_spread_evenly():
     assert list(records(Config(), 3)) == []
 
 
-def test_levels_of_the_pyramid_without_use(coco):
+def test_unused_levels_of_the_pyramid(coco):
     config = 'configs/mask_rcnn_resmlp_digits.py'
     found = findings(config, coco, model__neck__1__start_level=1, model__neck__1__num_outs=4)
     blocks, text = found[-1]
@@ -392,9 +387,9 @@ def test_levels_of_the_pyramid_without_use(coco):
     assert 'no gradient reaches neck.0.levels.0.0.0.weight' in text
     assert text.endswith(
         '| out_strides=(8, 16, 32) in SimplePyramid, and start_level=0, '
-        'in_channels=[192, 192, 192] in the neck behind it'
+        'in_channels=[192, 192, 192] in the neck after it'
     )
-    # What the fix says mends it.
+    # The suggested change fixes it.
     assert (
         findings(
             config,
@@ -406,12 +401,12 @@ def test_levels_of_the_pyramid_without_use(coco):
     )
 
 
-def test_unused_parameters_are_no_problem_where_they_are_looked_for(coco):
+def test_unused_parameters_are_accepted_with_find_unused_parameters(coco):
     options = {'model__neck__1__start_level': 1, 'find_unused_parameters': True}
     assert findings('configs/mask_rcnn_resmlp_digits.py', coco, **options) == []
 
 
-def test_parameters_without_use(coco):
+def test_unused_parameters(coco):
     found = findings(
         'configs/retinanet_hire_mlp_t.py',
         coco,
@@ -427,14 +422,14 @@ def test_parameters_without_use(coco):
         test_dataloader__dataset__pipeline__1__scale=(96, 96),
     )
     assert found[0][0] is False
-    assert '16 images a step: 8 processes' in found[0][1]
+    assert 'a batch of 16 images: 8 processes' in found[0][1]
     assert found[1][0] is True
     assert 'no gradient reaches backbone.norm0.weight, backbone.norm0.bias' in found[1][1]
     assert len(found) == 2
 
 
 def own_segmentation(data, **dataset):
-    """Return the options that make a segmentor's config one for data of a user's."""
+    """Return options that adapt a segmentor's config to custom data."""
     options = {
         f'{split}_dataloader__dataset': {
             'type': 'BaseSegDataset',
@@ -457,12 +452,12 @@ def own_segmentation(data, **dataset):
     }
 
 
-def test_values_of_masks(ade, tmp_path):
+def test_mask_values(ade, tmp_path):
     config = 'configs/upernet_hire_mlp_t.py'
     assert findings(config, ade, **own_segmentation(ade)) == []
     found = findings(config, ade, **own_segmentation(ade, reduce_zero_label=False))
     assert found[0][0]
-    assert 'values 0 to 10, one more than there are classes' in found[0][1]
+    assert 'values 0 to 10, one more than the number of classes' in found[0][1]
     assert 'reduce_zero_label=True' in found[0][1]
     data = tmp_path / 'ade'
     shutil.copytree(ade, data)
@@ -482,18 +477,18 @@ def test_values_of_masks(ade, tmp_path):
     assert len(found) == 1
 
 
-def test_files_of_masks_and_images_that_end_otherwise(ade):
+def test_other_suffixes_of_images_and_masks(ade):
     config = 'configs/upernet_hire_mlp_t.py'
     options = own_segmentation(ade, img_suffix='.jpeg', seg_map_suffix='_mask.png')
-    texts = the_errors(4, config, ade, **options)
+    texts = errors(4, config, ade, **options)
     assert "img_suffix='.jpeg'" in texts[0] and texts[0].endswith("| img_suffix='.jpg'")
-    assert 'there are 4 *.jpg' in texts[0]
+    assert 'it has 4 *.jpg' in texts[0]
     assert "data_prefix=dict(img_path='images/training')" in texts[0]
     assert "seg_map_suffix='_mask.png'" in texts[1]
     assert texts[1].endswith("| seg_map_suffix='.png'")
 
 
-def test_a_classifier_without_a_neck(imagenet):
+def test_classifier_without_a_neck(imagenet):
     config = load_config('configs/classify_hire_mlp_t.py')
     del config.model['neck']
     set_data_root(config, imagenet)
@@ -522,7 +517,7 @@ def test_classes_of_a_classifier(imagenet):
     found = findings(config, imagenet, **options)
     assert [blocks for blocks, _ in found] == [False, True, True, True, True]
     assert 'model.head.num_classes=1000, but train_dataloader.dataset has 10 classes' in found[1][1]
-    # Mixup makes vectors of so many classes.
+    # Mixup's label vectors have this many classes.
     assert 'model.data_preprocessor.num_classes=1000' in found[2][1]
     options.update(model__head__num_classes=10, data_preprocessor__num_classes=10)
     (finding,) = findings(config, imagenet, **options)
@@ -536,12 +531,12 @@ def run_command(monkeypatch, capsys, *arguments):
     return int(ended.value.code), capsys.readouterr().out.splitlines()
 
 
-def test_the_command_prints_fixes_and_exits_with_1(coco, monkeypatch, capsys):
+def test_command_prints_fixes_and_exits_with_1(coco, monkeypatch, capsys):
     short = 'param_scheduler.0.end=1'
     command = (DIGITS, '--data-root', coco, '--cfg-options', short)
     code, lines = run_command(monkeypatch, capsys, *command)
     assert code == 0
-    # It promises no more than was looked at.
+    # The summary claims only what was checked.
     assert lines[-1] == (
         'No problems found: 4 of 4 training images decoded, 2 of 2 validation images decoded, '
         'one training step done.'
@@ -555,11 +550,11 @@ def test_the_command_prints_fixes_and_exits_with_1(coco, monkeypatch, capsys):
     assert not any('No ' in line for line in lines)
     code, lines = run_command(monkeypatch, capsys, *command, 'auto_scale_lr.base_batch_size=8')
     assert code == 0
-    assert lines[0].startswith('warning: the learning rate is for 8 images a step')
+    assert lines[0].startswith('warning: the learning rate is for a batch of 8 images')
     assert lines[-1].startswith('No errors found: 4 of 4 training images decoded')
 
 
-def test_checkpoints_that_training_starts_from_are_compared(coco, tmp_path):
+def test_checkpoints_to_start_from_are_checked(coco, tmp_path):
     junk = tmp_path / 'junk.pth'
     torch.save({'weight': torch.zeros(1)}, junk)
     missing = str(tmp_path / 'missing.pth')
@@ -571,6 +566,6 @@ def test_checkpoints_that_training_starts_from_are_compared(coco, tmp_path):
             'model.neck.init_cfg does not fit',
         ),
     ):
-        blocks, text = the_finding(DIGITS, coco, **options)
+        blocks, text = single_finding(DIGITS, coco, **options)
         assert blocks
         assert named in text

@@ -1,4 +1,4 @@
-"""Options that would change nothing, and those that would."""
+"""Options without effect are refused, all others are accepted."""
 
 import pytest
 
@@ -9,7 +9,7 @@ DETECTOR = 'configs/mask_rcnn_hire_mlp_s.py'
 CLASSIFIER = 'configs/classify_hire_mlp_t_digits.py'
 
 OWN_CONFIG = """
-# The variable steps is computed with, quiet only stands here: quiet, quiet.
+# Settings are computed from steps; quiet appears in this comment only: quiet, quiet.
 model = dict(type='Toy', quiet=1, steps=3)
 steps = 3
 quiet = 1
@@ -37,7 +37,7 @@ custom_hooks = [dict(type='Own', quiet=1, start=2 * steps)]
         (DETECTOR, 'backend_args', ['train_dataloader.dataset.backend_args']),
     ],
 )
-def test_an_option_that_changes_nothing_names_what_would(config, option, expected):
+def test_option_without_effect_names_an_effective_one(config, option, expected):
     with pytest.raises(ValueError, match=f'--cfg-options {option}=3: ') as error:
         load_config(config, {option: 3})
     for part in expected:
@@ -61,7 +61,7 @@ def test_an_option_that_changes_nothing_names_what_would(config, option, expecte
         'data_preprocessor.mean',
     ],
 )
-def test_what_runs_and_inferencers_read_is_taken(option):
+def test_settings_of_runs_and_inferencers_are_accepted(option):
     config = load_config(CLASSIFIER, {option: 3})
     value = config
     for part in option.split('.'):
@@ -69,13 +69,13 @@ def test_what_runs_and_inferencers_read_is_taken(option):
     assert value == 3
 
 
-def test_a_variable_that_only_a_hook_can_read_is_warned_of(tmp_path, monkeypatch):
+def test_unused_variable_gives_a_warning(tmp_path, monkeypatch):
     warnings = []
     monkeypatch.setattr(config_options, 'print_log', lambda text, **_: warnings.append(text))
     file = tmp_path / 'own.py'
     file.write_text(OWN_CONFIG)
     assert load_config(file, {'quiet': 5}).quiet == 5
     assert len(warnings) == 1
-    assert "nothing in the config or in a run reads 'quiet'" in warnings[0]
+    assert "neither the config nor a run reads 'quiet'" in warnings[0]
     with pytest.raises(ValueError, match=r'steps=5.*model\.steps, .*train_cfg\.val_interval'):
         load_config(file, {'steps': 5})

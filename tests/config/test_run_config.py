@@ -1,4 +1,4 @@
-"""What the commands change in a config, for configs of each toolbox."""
+"""Changes that commands make to configs of each toolbox."""
 
 import re
 from pathlib import Path
@@ -72,7 +72,7 @@ def test_data_root_reaches_into_wrapped_data_sets():
 
 
 @pytest.mark.parametrize('variable', [{}, {'data_root': ''}, {'data_root': None}])
-def test_a_config_without_data_root_says_so(variable):
+def test_config_without_data_root_is_named(variable):
     dataset = {'type': 'CocoDataset', 'data_prefix': {'img': 'train2017'}}
     settings = {**variable, 'train_dataloader': {'dataset': dataset}}
     config = Config(settings)
@@ -81,8 +81,8 @@ def test_a_config_without_data_root_says_so(variable):
     assert config.to_dict() == settings
 
 
-def test_an_empty_data_root_is_refused():
-    with pytest.raises(ValueError, match="data_root='': the name of a folder"):
+def test_empty_data_root_is_refused():
+    with pytest.raises(ValueError, match="data_root='': a folder name"):
         set_data_root(load_config(CONFIG), '')
 
 
@@ -97,7 +97,7 @@ def test_an_empty_data_root_is_refused():
     ids=['mmdet', 'mmseg', 'mmpretrain', 'folder only'],
 )
 @pytest.mark.parametrize('wrapped', [False, True])
-def test_missing_data_are_named_in_each_toolboxs_layout(tmp_path, dataset, missing, wrapped):
+def test_missing_data_is_named_for_each_toolbox(tmp_path, dataset, missing, wrapped):
     dataset = {**dataset, 'data_root': dataset['data_root'].format(tmp_path)}
     loader = {'dataset': {'dataset': dataset} if wrapped else dataset}
     config = Config({'train_dataloader': loader})
@@ -119,7 +119,7 @@ def test_digit_scenes_have_no_test_time_augmentation():
         set_test_time_augmentation(config)
 
 
-def test_annotations_elsewhere_are_left_to_their_reader():
+def test_remote_annotations_are_not_checked():
     check_data(Config({'val_evaluator': {'type': 'CocoMetric', 'ann_file': 's3://coco/val.json'}}))
 
 
@@ -138,7 +138,7 @@ def test_missing_annotations_of_an_evaluator_are_named(tmp_path, several):
     check_data(config)
 
 
-def test_a_missing_config_is_named():
+def test_missing_config_is_named():
     with pytest.raises(FileNotFoundError, match=r'configs/none\.py'):
         load_config('configs/none.py')
 
@@ -156,7 +156,7 @@ NOT_CONFIGS = {
 
 
 @pytest.mark.parametrize('name', NOT_CONFIGS)
-def test_what_is_no_config_is_one_message(tmp_path, capsys, name):
+def test_invalid_config_gives_one_message(tmp_path, capsys, name):
     contents, reason = NOT_CONFIGS[name]
     file = tmp_path / name
     file.write_bytes(contents if isinstance(contents, bytes) else contents.encode())
@@ -177,7 +177,7 @@ def test_what_is_no_config_is_one_message(tmp_path, capsys, name):
         'train_dataloader.batch_size.0',
     ],
 )
-def test_an_option_that_does_not_fit_is_one_message(capsys, option):
+def test_option_that_cannot_be_merged_gives_one_message(capsys, option):
     with pytest.raises(SystemExit), one_clear_error():
         load_config(CONFIG, {option: 'tiny'})
     assert capsys.readouterr().err.startswith(f'error: --cfg-options {option}=tiny: ')
@@ -187,7 +187,7 @@ def test_an_option_that_does_not_fit_is_one_message(capsys, option):
 def test_backbone_checkpoint_replaces_any_init_cfg(tmp_path):
     config = load_config(CONFIG)
     weights = tmp_path / 'weights.pth'
-    with pytest.raises(FileNotFoundError, match=r'weights\.pth.*no such file'):
+    with pytest.raises(FileNotFoundError, match=r'weights\.pth.*does not exist'):
         set_backbone_checkpoint(config, weights)
     weights.touch()
     for checkpoint in (str(weights), 'https://example.org/weights.pth'):
@@ -201,18 +201,18 @@ def test_backbone_checkpoint_replaces_any_init_cfg(tmp_path):
 
 
 @pytest.mark.parametrize('setting', ['load_from', 'model.backbone.init_cfg.checkpoint'])
-def test_checkpoints_that_a_training_starts_from_are_looked_for(tmp_path, setting):
+def test_missing_checkpoints_to_start_from_are_named(tmp_path, setting):
     weights = tmp_path / 'weights.pth'
     config = Config({'model': {'backbone': {}}, 'load_from': None})
     check_checkpoints(config)
     config.merge_from_dict({setting: str(weights)})
-    with pytest.raises(FileNotFoundError, match=r'weights\.pth.*no such file'):
+    with pytest.raises(FileNotFoundError, match=r'weights\.pth.*does not exist'):
         check_checkpoints(config)
     weights.touch()
     check_checkpoints(config)
 
 
-def test_learning_rate_is_scaled_only_from_a_known_batch_size():
+def test_learning_rate_is_scaled_only_with_a_base_batch_size():
     config = load_config(CONFIG)
     set_auto_scale_lr(config)
     assert config.auto_scale_lr == {'enable': True, 'base_batch_size': 16}
@@ -239,7 +239,7 @@ LAUNCHED = {
 
 
 @pytest.mark.parametrize('launcher', LAUNCHED)
-def test_a_launcher_that_did_not_start_the_process_is_named(monkeypatch, launcher):
+def test_missing_launcher_is_named(monkeypatch, launcher):
     variables = LAUNCHED[launcher]
     for name in (*variables, 'MASTER_ADDR'):
         monkeypatch.delenv(name, raising=False)
@@ -265,13 +265,13 @@ def test_a_launcher_that_did_not_start_the_process_is_named(monkeypatch, launche
         ({'default_hooks': {'logger': {'type': 'Mine'}}}, {'logger': {'type': 'Mine'}}),
     ],
 )
-def test_only_the_usual_log_is_made_to_go_on(hooks, expected):
+def test_only_the_default_logger_is_replaced(hooks, expected):
     config = Config(hooks)
     set_log(config)
     assert config.default_hooks == expected
 
 
-def test_a_runner_of_ones_own_is_built(tmp_path):
+def test_custom_runner_is_built(tmp_path):
     class OwnRunner(Runner):
         pass
 
@@ -281,7 +281,7 @@ def test_a_runner_of_ones_own_is_built(tmp_path):
         'custom_hooks': [],
         'runner_type': 'OwnRunner',
     }
-    with pytest.raises(ValueError, match="runner_type='OwnRunner': none of that name"):
+    with pytest.raises(ValueError, match="runner_type='OwnRunner' is not registered"):
         build_runner(Config(settings))
     RUNNERS.module_dict['OwnRunner'] = OwnRunner
     MODELS.module_dict['ToyModel'] = lambda **_: torch.nn.Linear(1, 1)
@@ -293,7 +293,7 @@ def test_a_runner_of_ones_own_is_built(tmp_path):
         del RUNNERS.module_dict['OwnRunner'], MODELS.module_dict['ToyModel']
 
 
-def test_only_toolboxes_draw(tmp_path):
+def test_drawing_requires_a_toolbox(tmp_path):
     config = Config({'default_scope': 'mmengine', 'work_dir': str(tmp_path)})
     with pytest.raises(ValueError, match="default_scope='mmengine'.*mmdet, mmseg, mmpretrain"):
         set_drawing(config, 'drawn')
@@ -302,7 +302,7 @@ def test_only_toolboxes_draw(tmp_path):
     assert config.default_hooks.visualization.test_out_dir == str(tmp_path / 'drawn')
 
 
-def test_resuming_from_nothing_is_an_error_only_for_a_named_file(tmp_path):
+def test_resuming_without_a_checkpoint_is_an_error_only_for_a_named_file(tmp_path):
     config = load_config(CONFIG)
     set_work_dir(config, str(tmp_path))
     set_resume(config, 'auto')

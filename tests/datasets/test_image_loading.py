@@ -1,4 +1,4 @@
-"""The file backend of images: whole files are read, damaged ones are named."""
+"""File backend of images: intact files are read, damaged ones are refused by name."""
 
 import cv2
 import mmcv.transforms
@@ -12,12 +12,12 @@ LOADER = mmcv.transforms.LoadImageFromFile(backend_args={'backend': 'mmvmlp'})
 
 
 def load(path):
-    """Read as a pipeline of the toolboxes does."""
+    """Read an image as a pipeline does."""
     return LOADER({'img_path': str(path)})['img']
 
 
 @pytest.mark.parametrize('suffix', ['png', 'jpg', 'bmp', 'tif', 'webp'])
-def test_whole_files_are_read_as_the_toolboxes_read_them(tmp_path, suffix):
+def test_intact_files_are_read_as_by_the_toolboxes(tmp_path, suffix):
     path = tmp_path / f'image.{suffix}'
     cv2.imwrite(str(path), PIXELS)
     expected = mmcv.transforms.LoadImageFromFile()({'img_path': str(path)})['img']
@@ -42,7 +42,7 @@ def test_damaged_files_are_named(tmp_path, suffix, kept):
             read(path)
 
 
-def test_files_with_much_behind_their_end_are_whole(tmp_path):
+def test_data_after_the_end_of_an_image_is_accepted(tmp_path):
     path = tmp_path / 'phone.jpg'
     cv2.imwrite(str(path), PIXELS)
     expected = load(path)
@@ -50,7 +50,7 @@ def test_files_with_much_behind_their_end_are_whole(tmp_path):
     np.testing.assert_array_equal(load(path), expected)
 
 
-def test_files_that_are_missing_or_no_images_are_named(tmp_path):
+def test_missing_files_and_other_files_are_named(tmp_path):
     with pytest.raises(ImageReadError, match=r"none\.jpg' cannot be read"):
         load(tmp_path / 'none.jpg')
     path = tmp_path / 'text.jpg'
@@ -61,11 +61,11 @@ def test_files_that_are_missing_or_no_images_are_named(tmp_path):
         read_image(path)
 
 
-def test_pixels_of_unknown_range_are_refused(tmp_path):
+def test_floating_point_pixels_are_refused(tmp_path):
     path = tmp_path / 'image.tif'
     for pixels in (PIXELS, PIXELS.astype(np.uint16) * 257):
         cv2.imwrite(str(path), pixels[..., 0])
         np.testing.assert_array_equal(load(path), np.repeat(PIXELS[..., :1], 3, axis=2))
     cv2.imwrite(str(path), PIXELS[..., 0].astype(np.float32) / 255)
-    with pytest.raises(ImageReadError, match='floating-point pixels; accepted are integers'):
+    with pytest.raises(ImageReadError, match='floating-point pixels; accepted are 8-bit'):
         load(path)

@@ -30,7 +30,7 @@ def optimizer_config(**paramwise):
 
 
 def settings_of(model, config):
-    """Return each parameter's settings by its name."""
+    """Return the optimizer settings of each parameter by name."""
     optimizer = build_optim_wrapper(model, config).optimizer
     settings = {
         id(parameter): group for group in optimizer.param_groups for parameter in group['params']
@@ -39,7 +39,7 @@ def settings_of(model, config):
 
 
 def model_of(toolbox, backbone):
-    """Build a model of a toolbox around a backbone whose last map is emitted."""
+    """Build a model of a toolbox around a backbone that emits its last level."""
     init_default_scope(toolbox)
     channels = MODELS.build(backbone).feature_info[-1].channels
     with torch.device('meta'):
@@ -124,7 +124,7 @@ def test_rates_follow_the_depth_and_norms_are_not_decayed(family, toolbox):
         assert group['weight_decay'] == (0 if name in without_decay else WEIGHT_DECAY), name
 
 
-def test_a_backbone_alone_frozen_stages_and_other_options():
+def test_single_backbone_frozen_stages_and_other_options():
     backbone = MODELS.build({'type': 'mmvmlp.HireMLP', 'frozen_stages': 1})
     custom = {'stages.3': {'lr_mult': 0.1, 'decay_mult': 1.0}}
     settings = settings_of(backbone, optimizer_config(custom_keys=custom))
@@ -139,12 +139,12 @@ def test_a_backbone_alone_frozen_stages_and_other_options():
 
 
 @pytest.mark.parametrize('rate', [None, 0, 1.5, 'half'])
-def test_wrong_rates_are_named(rate):
+def test_invalid_rates_are_named(rate):
     with pytest.raises(ValueError, match='layer_decay_rate'):
         build_optim_wrapper(nn.Linear(1, 1), optimizer_config(layer_decay_rate=rate))
 
 
-def test_what_it_needs_is_named():
+def test_missing_requirements_are_named():
     with pytest.raises(TypeError, match='Linear'):
         build_optim_wrapper(nn.Linear(1, 1), optimizer_config())
     config = optimizer_config()
@@ -153,7 +153,7 @@ def test_what_it_needs_is_named():
         build_optim_wrapper(MODELS.build({'type': 'mmvmlp.HireMLP'}), config)
 
 
-def test_fine_tuning_ends_as_it_begins_with_lower_rates_for_lower_layers():
+def test_fine_tuning_keeps_the_ratios_of_learning_rates():
     config = load_config('configs/classify_hire_mlp_s_finetune.py')
     init_default_scope('mmpretrain')
     with torch.device('meta'):

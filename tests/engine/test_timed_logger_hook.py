@@ -1,4 +1,4 @@
-"""Which iterations are logged, when they are slow and when they are not."""
+"""Iterations that are logged in slow and in fast runs."""
 
 from types import SimpleNamespace
 
@@ -11,7 +11,7 @@ ITERATIONS = 60
 
 
 class LoggedRun:
-    """As much of a runner as the hook talks to; each iteration takes some seconds."""
+    """Stub of a runner whose iterations take some seconds."""
 
     timestamp = experiment_name = 'run'
     train_dataloader = val_dataloader = test_dataloader = range(ITERATIONS)
@@ -56,6 +56,6 @@ def test_a_line_at_least_every_ten_seconds(monkeypatch, mode, seconds, lines):
     assert run.scalars == (lines if mode == 'train' else [])
 
 
-def test_a_negative_silence_is_refused():
+def test_negative_silence_is_refused():
     with pytest.raises(ValueError, match='longest_silence=-1'):
         TimedLoggerHook(longest_silence=-1)

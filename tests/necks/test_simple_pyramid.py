@@ -1,4 +1,4 @@
-"""The pyramid of single-stride networks: sizes, places, gradients, and toolboxes around it."""
+"""Pyramid for single-stride networks: sizes, alignment, gradients, use in the toolboxes."""
 
 import math
 
@@ -35,7 +35,7 @@ def test_maps_cover_the_image_at_their_strides(patch_size, height, width):
 
 
 @every_patch_size
-def test_a_position_sees_the_pixels_its_stride_says(patch_size):
+def test_positions_are_aligned_with_their_pixels(patch_size):
     torch.manual_seed(0)
     pyramid = SimplePyramid(16, patch_size)
     x = torch.randn(1, 16, 1, 448 // patch_size, requires_grad=True)
@@ -49,7 +49,7 @@ def test_a_position_sees_the_pixels_its_stride_says(patch_size):
             assert end - begin <= 3 * max(patch_size, info.stride)
 
 
-def test_maps_that_need_no_change_are_the_backbones():
+def test_native_stride_is_unchanged_and_coarser_ones_are_max_pooled():
     x = torch.randn(1, 8, 5, 7)
     assert torch.equal(SimplePyramid(8, 16, out_strides=(16,))([x])[0], x)
     pooled = SimplePyramid(8, 16, out_strides=(32,))([x])[0]
@@ -72,14 +72,14 @@ def test_maps_that_need_no_change_are_the_backbones():
         ({'in_channels': 8, 'norm_cfg': {'type': 'none'}}, 'norm_cfg'),
     ],
 )
-def test_wrong_arguments_are_named(arguments, named):
+def test_invalid_arguments_are_named(arguments, named):
     with pytest.raises(ValueError, match=named):
         SimplePyramid(**arguments)
     eight, two = np.int64(8), np.int64(2)
     assert SimplePyramid(eight, two * 8, (eight, two * 8)).feature_info[1].channels == 8
 
 
-def test_several_maps_are_refused_with_the_way_out():
+def test_several_maps_are_refused_with_a_fix():
     x = torch.randn(1, 8, 5, 7)
     with pytest.raises(ValueError, match=r'4 maps.*out_indices=\(-1,\)'):
         SimplePyramid(8)([x] * 4)
@@ -99,7 +99,7 @@ def test_exports_with_any_height_and_width(patch_size):
 
 
 @pytest.mark.parametrize('name', ['s2_mlp_deep', 'resmlp_s12', 'resmlp_s12_p8', 'mlp_mixer_s32'])
-def test_stands_between_a_backbone_and_mmdets_fpn(name):
+def test_works_with_mmdets_fpn(name):
     from mmdet.utils import register_all_modules
 
     register_all_modules()
@@ -114,7 +114,7 @@ def test_stands_between_a_backbone_and_mmdets_fpn(name):
     assert [tuple(level.shape[2:]) for level in maps] == [(16, 24), (8, 12), (4, 6), (2, 3), (1, 2)]
 
 
-def test_stands_between_a_backbone_and_mmsegs_head():
+def test_works_with_mmsegs_head():
     from mmseg.utils import register_all_modules
 
     register_all_modules(init_default_scope=False)

@@ -17,7 +17,7 @@ from mmvmlp.ops.region import take_circular
     axis=st.sampled_from(['height', 'width']),
     seed=st.integers(0, 2**16),
 )
-def test_mixing_is_the_rearrangement_of_the_paper(sides, region, shift, axis, seed):
+def test_mixing_equals_the_rearrangement_of_the_paper(sides, region, shift, axis, seed):
     torch.manual_seed(seed)
     mixing = RegionMixing(8, region, shift, axis, {'type': 'BN'}).double().eval()
     mixing.norm.running_mean.normal_()
@@ -34,7 +34,7 @@ def test_mixing_is_the_rearrangement_of_the_paper(sides, region, shift, axis, se
     length=st.integers(1, 30),
     dim=st.sampled_from([2, 3]),
 )
-def test_taking_on_a_circle(side, start, length, dim):
+def test_circular_indexing(side, start, length, dim):
     row = torch.arange(float(side))
     x = row[:, None] if dim == 2 else row[None, :]
     taken = take_circular(x[None, None], dim, start, length, period=side).flatten().tolist()
@@ -49,7 +49,7 @@ def test_channels_last_stays_channels_last(axis):
 
 
 @pytest.mark.parametrize('axis', ['height', 'width'])
-def test_weights_start_as_those_of_the_pointwise_layers_they_stand_for(axis):
+def test_weights_are_initialised_like_the_equivalent_pointwise_layers(axis):
     torch.manual_seed(0)
     mixing = RegionMixing(64, 4, 0, axis, {'type': 'BN'})
     for layer, fan_in in ((mixing.reduce, 64 * 4), (mixing.expand, 32)):

@@ -1,4 +1,4 @@
-"""The operators of the image-size policies; networks skip them at their native size."""
+"""Operators of the image-size policies, which networks skip at their native size."""
 
 import pytest
 import torch
@@ -36,7 +36,7 @@ def test_interpolation_keeps_constants_and_uses_every_token(size, new_size):
 @pytest.mark.parametrize('dim', [1, 2])
 @settings(deadline=None)
 @given(length=sizes, new_size=sizes)
-def test_resizing_is_pytorchs_antialiased_interpolation(dim, length, new_size):
+def test_resizing_equals_pytorchs_antialiased_interpolation(dim, length, new_size):
     shape = [2, 5, 7, 3]
     shape[dim] = length
     x = torch.randn(shape, dtype=torch.float64)
@@ -50,7 +50,7 @@ def test_resizing_is_pytorchs_antialiased_interpolation(dim, length, new_size):
 
 @pytest.mark.parametrize('dim', [1, 2])
 @given(length=sizes, size=st.integers(1, 20))
-def test_windows_are_joined_to_what_was_split(dim, length, size):
+def test_joining_inverts_splitting(dim, length, size):
     shape = [2, 5, 7, 3]
     shape[dim] = length
     x = torch.randn(shape)
@@ -60,10 +60,10 @@ def test_windows_are_joined_to_what_was_split(dim, length, size):
 
 
 @given(length=sizes, size=st.integers(1, 20))
-def test_the_matrix_of_windows_mixes_as_windows_do(length, size):
+def test_window_matrix_equals_mixing_in_windows(length, size):
     matrix = torch.randn(size, size, dtype=torch.float64)
     x = torch.randn(2, length, 3, 4, dtype=torch.float64)
     windows = split_into_windows(x, 1, size)
     mixed = joined_windows(torch.einsum('ij,njwc->niwc', matrix, windows), 1, length)
-    whole = torch.einsum('ij,njwc->niwc', window_matrix(matrix, length), x)
-    torch.testing.assert_close(whole, mixed)
+    by_matrix = torch.einsum('ij,njwc->niwc', window_matrix(matrix, length), x)
+    torch.testing.assert_close(by_matrix, mixed)

@@ -1,4 +1,4 @@
-"""The study of image sizes from end to end, with tiny networks on a few pictures."""
+"""Study of image sizes from end to end, with tiny networks on a few images."""
 
 import json
 import re
@@ -34,7 +34,7 @@ OPTIONS = TrainingOptions(train=20, val=10, epochs=1, batch_size=10)
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
-    """Call the study with tiny networks; returns the records' file, and the lines reported."""
+    """Return a function that runs the study with tiny networks."""
     monkeypatch.setattr(classification, 'NETWORKS', TINY)
     out = tmp_path / 'records' / 'classification.json'
 
@@ -58,7 +58,7 @@ def test_every_policy_is_tested_at_every_size_and_resumed(study, tmp_path):
         *(('MLPMixer', policy, size) for policy in ('resize', 'window') for size in SIZES),
         *(('S2MLP', 'size-free', size) for size in SIZES),
     ]
-    assert all(record['pictures'] == 10 and record['parameters'] > 1000 for record in records)
+    assert all(record['images'] == 10 and record['parameters'] > 1000 for record in records)
     assert {round(10 * record['accuracy'], 6) % 1 for record in records} == {0}
     of_native_size = {r['accuracy'] for r in records[:7] if r['size'] == 64}
     assert len(of_native_size) == 1
@@ -83,7 +83,7 @@ def test_the_same_seed_gives_the_same_records(study):
 
 @pytest.mark.slow
 def test_processes_side_by_side(study, monkeypatch):
-    # A process of its own knows the networks of the study, not those of the test.
+    # Worker processes use the networks of the study, not those of the test.
     monkeypatch.setattr(classification, 'NETWORKS', dict(classification.NETWORKS))
     monkeypatch.undo()
     out, lines = study(networks=('ResMLP', 'S2MLP'), jobs=2)
@@ -95,7 +95,7 @@ def test_processes_side_by_side(study, monkeypatch):
     ('changed', 'message'),
     [
         ({'networks': ('ResNet',)}, r"'ResNet'.*MLPMixer, S2MLP"),
-        ({'networks': ()}, 'known are MLPMixer'),
+        ({'networks': ()}, 'accepted are MLPMixer'),
         ({'seeds': ()}, 'seeds'),
         ({'seeds': (1, 1)}, 'distinct'),
         ({'sizes': (64, 256)}, '256.*from 32 to 128'),
@@ -103,23 +103,23 @@ def test_processes_side_by_side(study, monkeypatch):
         ({'options': TrainingOptions(epochs=0)}, 'epochs=0'),
     ],
 )
-def test_wrong_arguments_are_named_before_anything_is_made(study, tmp_path, changed, message):
+def test_invalid_arguments_are_named_before_files_are_written(study, tmp_path, changed, message):
     with pytest.raises(ValueError, match=message):
         study(**changed)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_records_of_other_settings_are_not_added_to(study):
+def test_records_with_other_settings_are_refused(study):
     out, _ = study(networks=('S2MLP',))
     with pytest.raises(ValueError, match='epochs 1 instead of 2: name another file'):
         study(options=TrainingOptions(20, 10, 2, 10))
     out.write_text('[]')
-    with pytest.raises(ValueError, match='no file of this study'):
+    with pytest.raises(ValueError, match='not a record file of this study'):
         study()
 
 
-def test_a_policy_changes_no_parameter():
-    # Else weights trained with one would not load with another.
+def test_parameters_do_not_depend_on_the_policy():
+    # Weights trained with one policy must load with another.
     for network in classification.NETWORKS:
         size_free = classification.family_of(network).size_free
         policies = ('size-free',) if size_free else classification.POLICIES
@@ -181,7 +181,7 @@ def test_tables_have_mean_and_spread(folder):
     ]
 
 
-def test_a_hand_edited_table_is_written_anew_and_prose_is_kept(folder):
+def test_tables_are_regenerated_and_other_text_is_kept(folder):
     document = folder / 'resolution.md'
     write_report(folder, document, folder)
     first = document.read_text()
@@ -190,12 +190,12 @@ def test_a_hand_edited_table_is_written_anew_and_prose_is_kept(folder):
     write_report(folder, document, folder)
     assert document.read_text() == first + 'Prose.\n'
     for name in ('resolution_classification', 'resolution_detection'):
-        picture = np.asarray(Image.open(folder / f'{name}.png').convert('RGB'))
-        assert picture.shape[1] > 900
-        assert picture.std() > 10
+        image = np.asarray(Image.open(folder / f'{name}.png').convert('RGB'))
+        assert image.shape[1] > 900
+        assert image.std() > 10
 
 
-def test_the_document_is_what_the_kept_records_give(tmp_path):
+def test_document_matches_the_records(tmp_path):
     copy = tmp_path / 'resolution.md'
     shutil.copy(DOCUMENT, copy)
     write_report(DATA, copy, tmp_path)
@@ -205,7 +205,7 @@ def test_the_document_is_what_the_kept_records_give(tmp_path):
         assert Image.open(plot).size == Image.open(kept).size
 
 
-def test_a_document_without_records_says_so(folder):
+def test_missing_records_are_noted_in_the_document(folder):
     (folder / 'resolution_detection.json').unlink()
     write_report(folder, folder / 'resolution.md', folder)
     assert (folder / 'resolution.md').read_text().count(NO_RECORDS) == 3
@@ -227,7 +227,7 @@ def test_a_document_without_records_says_so(folder):
         (lambda r: r == RECORDS[0], 'sMLPNet; ResMLP `resize` at 64; ResMLP `window` at 64; MLP'),
     ],
 )
-def test_half_a_study_is_reported_with_what_is_missing(folder, is_there, missing):
+def test_incomplete_study_lists_missing_measurements(folder, is_there, missing):
     for name in ('resolution_classification', 'resolution_detection'):
         (folder / f'{name}.json').unlink()
         RecordFile(folder / f'{name}.json', {}).add(filter(is_there, RECORDS))
@@ -239,14 +239,14 @@ def test_half_a_study_is_reported_with_what_is_missing(folder, is_there, missing
         assert contents[name] in (folder / 'resolution.md').read_text()
 
 
-def test_a_mean_over_sizes_is_of_seeds_with_all_of_them():
+def test_mean_over_sizes_uses_seeds_with_all_sizes():
     one_less = [r for r in RECORDS if (r['policy'], r['seed'], r['size']) != ('window', 0, 80)]
     found = Measurements(one_less, 'accuracy').mean_difference('ResMLP', 64)
     assert found == Spread(*[pytest.approx(20)] * 3)
     assert Measurements(RECORDS[:6], 'accuracy').mean_difference('ResMLP', 64) is None
 
 
-def test_a_file_without_records_is_none_at_all(folder):
+def test_empty_record_file_counts_as_missing(folder):
     RecordFile(folder / 'resolution_detection.json', {}).path.unlink()
     RecordFile(folder / 'resolution_detection.json', {}).add([])
     assert list(sections(folder).values()).count(NO_RECORDS) == 3
@@ -255,12 +255,12 @@ def test_a_file_without_records_is_none_at_all(folder):
 @pytest.mark.parametrize(
     ('changed', 'message'),
     [
-        ({'network': 'ResNet'}, "record of the network 'ResNet': known are SMLPNet, ResMLP"),
-        ({'policy': 'stretch'}, "record of the policy 'stretch': known are native, resize"),
+        ({'network': 'ResNet'}, "record with network 'ResNet': accepted are SMLPNet, ResMLP"),
+        ({'policy': 'stretch'}, "record with policy 'stretch': accepted are native, resize"),
         ({'accuracy': None}, 'record without accuracy: '),
     ],
 )
-def test_records_of_something_else_are_refused(folder, changed, message):
+def test_invalid_records_are_refused(folder, changed, message):
     strange = {k: v for k, v in {**RECORDS[0], **changed}.items() if v is not None}
     RecordFile(folder / 'resolution_classification.json', {}).add([strange])
     before = (folder / 'resolution.md').read_text()
@@ -270,7 +270,7 @@ def test_records_of_something_else_are_refused(folder, changed, message):
     assert not list(folder.glob('*.png'))
 
 
-def test_a_document_without_a_marker_is_named(folder):
+def test_missing_marker_is_named(folder):
     document = folder / 'resolution.md'
     document.write_text(document.read_text().replace('<!-- end drop -->', ''))
     with pytest.raises(ValueError, match=r'resolution\.md.*<!-- begin drop -->'):
@@ -280,7 +280,7 @@ def test_a_document_without_a_marker_is_named(folder):
         write_report(folder, folder / 'other.md', folder)
 
 
-def test_differences_are_of_the_same_weights():
+def test_differences_are_computed_per_seed():
     measurements = Measurements(RECORDS, 'accuracy')
     found = measurements.difference('ResMLP', ('resize', 80), ('window', 80))
     assert found == Spread(pytest.approx(20), pytest.approx(20), pytest.approx(20))
@@ -288,7 +288,7 @@ def test_differences_are_of_the_same_weights():
     assert measurements.size_free == ['S2MLP']
 
 
-def test_detection_without_configs_or_with_wrong_arguments(tmp_path):
+def test_invalid_arguments_of_detection(tmp_path):
     with pytest.raises(FileNotFoundError, match='no_such'):
         detect(tmp_path, tmp_path / 'out.json', configs='no_such_*.py')
     with pytest.raises(ValueError, match='seeds'):
@@ -326,6 +326,6 @@ def test_detection_trains_once_and_tests_each_size(tmp_path, digits_folder):
         ('size-free', 224, 3),
     ]
     assert all(r['seconds_train'] == seconds and r['network'] == 'HireMLP' for r in records)
-    # A run keeps the config it ran with.
+    # mmengine saves the config of the run.
     config = next((trained.parent / 'size-free_224').glob('*.py')).read_text()
     assert re.search(r'scale=\(\s*224,\s*224,?\s*\)', config)

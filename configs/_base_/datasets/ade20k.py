@@ -1,6 +1,6 @@
-# ADE20K as in mmsegmentation's own base: crops of 512 in training, whole images in tests. Images
-# are read by a loader that names damaged files; the scales of `tta_pipeline` are relative to
-# (2048, 512), not to the file.
+# ADE20K as in mmsegmentation's base config: 512x512 crops for training, whole images for testing.
+# Damaged images raise an error; scales of `tta_pipeline` are relative to (2048, 512), not to the
+# image.
 _base_ = 'load_image.py'
 
 dataset_type = 'ADE20KDataset'
@@ -19,7 +19,7 @@ train_pipeline = [
 test_pipeline = [
     _base_.load_image,
     dict(type='Resize', scale=scale, keep_ratio=True),
-    # Behind the resize: masks are compared at the size of the file.
+    # After the resize, since predictions are evaluated at the original size.
     dict(type='LoadAnnotations'),
     dict(type='PackSegInputs'),
 ]

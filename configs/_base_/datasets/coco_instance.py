@@ -1,4 +1,4 @@
-# COCO 2017 as mmdet's own base has it; images are read by a loader that names damaged files.
+# COCO 2017 as in mmdet's base config; damaged images raise an error.
 _base_ = ['mmdet::_base_/datasets/coco_instance.py', 'load_image.py']
 
 train_pipeline = [

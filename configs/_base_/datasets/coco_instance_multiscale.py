@@ -1,4 +1,4 @@
-# COCO 2017 with the short side drawn from 480-800 in training.
+# COCO 2017 with random short sides of 480-800 for training.
 _base_ = 'coco_instance.py'
 
 train_pipeline = [

@@ -1,5 +1,5 @@
-# ImageNet-1K with DeiT's augmentation, as in mmpretrain's base for Swin; images are read by a
-# loader that names damaged files, and repeated augmentation draws each one three times.
+# ImageNet-1K with DeiT's augmentation, as in mmpretrain's base config for Swin; damaged images
+# raise an error, and repeated augmentation samples each image three times.
 _base_ = ['mmpretrain::_base_/datasets/imagenet_bs64_swin_224.py', 'load_image.py']
 
 data_root = 'data/imagenet/'

@@ -1,3 +1,3 @@
-# The toolboxes' own transform, by the name under which their inferencers look for it; the file
-# backend refuses empty and truncated images.
+# The toolboxes' own transform, which their inferencers look up by name; the file backend refuses
+# damaged images.
 load_image = dict(type='LoadImageFromFile', backend_args=dict(backend='mmvmlp'))

@@ -1,4 +1,4 @@
-# 36 epochs, decay at 27 and 33 (the rows of arXiv 2202.06510 that quote Hire-MLP).
+# 36 epochs, decay at 27 and 33 (rows of arXiv 2202.06510 that cite Hire-MLP).
 _base_ = 'coco_1x.py'
 
 train_cfg = dict(max_epochs=36)

@@ -1,3 +1,3 @@
-# No weight decay on what has one dimension: norms, biases, affine layers and LayerScale. (A region
-# expansion's biases have three.)
+# No weight decay for norms, biases, affine layers and LayerScale, including the biases of region
+# expansions, which have three dimensions.
 without_decay = dict(norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0)

@@ -1,4 +1,4 @@
-"""What would go wrong in a training run, found before it: config against data against model."""
+"""Find problems of a training run before it starts: config against data and model."""
 
 from mmvmlp.config.check.check import ConfigCheck
 from mmvmlp.config.check.finding import Finding

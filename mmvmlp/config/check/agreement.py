@@ -15,11 +15,11 @@ PARTS = {
     'val': ('val_dataloader', 'val_cfg', 'val_evaluator'),
     'test': ('test_dataloader', 'test_cfg', 'test_evaluator'),
 }
-"""The settings that mmengine needs together."""
+"""Settings that mmengine requires together."""
 
 
 def mistyped_settings(config: Config) -> Iterator[Finding]:
-    """Look for settings that are no mapping, of which nothing can be built."""
+    """Find settings that are not mappings, so that nothing can be built from them."""
     parts = (name for names in PARTS.values() for name in names)
     for name in ('model', 'visualizer', 'auto_scale_lr', *parts):
         value = config.get(name)
@@ -30,7 +30,7 @@ def mistyped_settings(config: Config) -> Iterator[Finding]:
 
 
 def missing_settings(config: Config) -> Iterator[Finding]:
-    """Look for settings without which nothing can be run."""
+    """Find missing settings that a run requires."""
     if not config.get('model'):
         yield Finding(True, 'model is not set', 'model=dict(type=...)')
     absent = {
@@ -50,13 +50,13 @@ def missing_settings(config: Config) -> Iterator[Finding]:
         tests = any(len(absent[split]) < len(PARTS[split]) for split in ('val', 'test'))
         yield Finding(
             not tests,
-            f'{", ".join(PARTS["train"])} are not set: nothing can be trained',
-            'set all of them' + (', unless the config is only for tests' if tests else ''),
+            f'{", ".join(PARTS["train"])} are not set: the config cannot be trained',
+            'set all of them' + (', unless the config is only for testing' if tests else ''),
         )
 
 
 def learning_rate(config: Config) -> Iterator[Finding]:
-    """Compare the batch size that the learning rate is for with that of the data loader."""
+    """Compare the base batch size of the learning rate with that of the data loader."""
     expected = (config.get('auto_scale_lr') or {}).get('base_batch_size')
     batch = (config.get('train_dataloader') or {}).get('batch_size')
     if not expected or not isinstance(batch, int) or batch < 1:
@@ -64,21 +64,21 @@ def learning_rate(config: Config) -> Iterator[Finding]:
     if expected % batch:
         yield Finding(
             False,
-            f'the learning rate is for {expected} images a step, and no number of processes with '
-            f'train_dataloader.batch_size={batch} makes that',
-            '--auto-scale-lr, which scales it by your number',
+            f'the learning rate is for a batch of {expected} images, which is not a multiple of '
+            f'train_dataloader.batch_size={batch}',
+            '--auto-scale-lr, which scales it to your batch size',
         )
     elif expected != batch and not config.auto_scale_lr.get('enable'):
         yield Finding(
             False,
-            f'the learning rate is for {expected} images a step: {expected // batch} processes '
+            f'the learning rate is for a batch of {expected} images: {expected // batch} processes '
             f'with train_dataloader.batch_size={batch}',
-            f'start {expected // batch} processes, or with another number --auto-scale-lr',
+            f'start {expected // batch} processes, or add --auto-scale-lr',
         )
 
 
 def necks(config: Config, model: Any) -> Iterator[Finding]:
-    """Compare what necks and heads expect with what the backbone emits."""
+    """Compare the channels and strides of necks and heads with those of the backbone."""
     backbone = getattr(model, 'backbone', None)
     if not isinstance(backbone, VisionMLP):
         return
@@ -128,7 +128,7 @@ def necks(config: Config, model: Any) -> Iterator[Finding]:
 
 
 def heads(split: str, config: Config, classes: Sequence[str]) -> Iterator[Finding]:
-    """Compare the number of classes of heads and data."""
+    """Compare the number of classes of the heads with that of the data."""
     if not classes:
         return
     for name, head in _with_classes(config.get('model'), 'model'):
@@ -160,14 +160,14 @@ def same_classes(
     if classes and training_classes and classes != training_classes:
         yield Finding(
             True,
-            f'{split}_dataloader.dataset has other classes than the training data: '
+            f'{split}_dataloader.dataset has different classes from the training data: '
             f'{shown(classes)} instead of {shown(training_classes)}',
             'the same metainfo=dict(classes=...) for all splits',
         )
 
 
 def evaluators(split: str, config: Config, dataset: Any) -> Iterator[Finding]:
-    """Compare the annotations that are loaded with those that predictions are compared with."""
+    """Compare the annotation file of the data set with that of its evaluators."""
     loaded = getattr(dataset, 'ann_file', None)
     if not loaded:
         return
@@ -178,7 +178,6 @@ def evaluators(split: str, config: Config, dataset: Any) -> Iterator[Finding]:
             if os.path.realpath(path) != os.path.realpath(loaded):
                 yield Finding(
                     True,
-                    f'{setting}={path!r}, but {split}_dataloader.dataset has the annotations '
-                    f'{loaded!r}',
+                    f'{setting}={path!r}, but {split}_dataloader.dataset has ann_file={loaded!r}',
                     f'ann_file={loaded!r}',
                 )

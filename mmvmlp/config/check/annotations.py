@@ -1,4 +1,4 @@
-"""Annotations of objects: categories, image ids, polygons, and whether there are any."""
+"""Object annotations: categories, image ids, polygons, and images without any."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -15,11 +15,11 @@ from mmvmlp.config.check.registered import registered
 
 @dataclass(frozen=True)
 class AnnotationFile:
-    """What is looked at in a file of COCO's format.
+    """Checked contents of an annotation file in COCO format.
 
     Attributes:
-        categories: Name by id, in the order of the file.
-        repeated_images: Ids that several images have.
+        categories: Names by id, in file order.
+        repeated_images: Ids shared by several images.
     """
 
     categories: Mapping[int, str]
@@ -28,15 +28,15 @@ class AnnotationFile:
 
 @contextmanager
 def remembered_files(settings: Mapping[str, Any]) -> Iterator[dict[str, AnnotationFile]]:
-    """Remember what the data sets built inside read from annotation files of COCO's format.
+    """Record the COCO annotation files that data sets built in this context read.
 
-    They drop it when they are initialised, and reading COCO's file again takes half a minute.
+    Data sets discard them once initialised, and reading COCO again takes half a minute.
 
     Args:
-        settings: Those of the data set that is built.
+        settings: Settings of the data set that is built.
 
     Yields:
-        What each file holds, by ``ann_file``.
+        Contents of each file, by ``ann_file``.
     """
     classes = [registered(DATASETS, base.get('type')) for base in base_settings(settings)]
     owners = {
@@ -73,12 +73,12 @@ def _content(file: Mapping[str, Any]) -> AnnotationFile:
 
 
 def annotations(name: str, dataset: Any, files: Mapping[str, AnnotationFile]) -> Iterator[Finding]:
-    """Look for annotations that are not there, or mean nothing.
+    """Find missing and unusable annotations.
 
     Args:
-        name: The data set's name in messages.
+        name: Name of the data set in messages.
         dataset: A data set that reads files.
-        files: As :func:`remembered_files` gives them.
+        files: From :func:`remembered_files`.
     """
     file = files.get(getattr(dataset, 'ann_file', ''))
     if file is not None:
@@ -87,15 +87,15 @@ def annotations(name: str, dataset: Any, files: Mapping[str, AnnotationFile]) ->
             yield Finding(
                 True,
                 f'{name}: several images have the same id in {dataset.ann_file!r}: '
-                f'{shown(file.repeated_images)}; only the last of them is used, with the '
+                f'{shown(file.repeated_images)}; mmdet keeps only the last one, with the '
                 'annotations of all',
-                'an id of its own for each image',
+                'a unique id for each image',
             )
     yield from _instances(name, dataset)
 
 
 def _categories(name: str, dataset: Any, file: AnnotationFile) -> Iterator[Finding]:
-    """Compare the classes with the categories, by whose order mmdet numbers labels."""
+    """Compare the classes with the categories, whose order defines mmdet's labels."""
     there = tuple(file.categories.values())
     wanted = tuple(dataset.metainfo['classes'])
     numbered = {
@@ -106,7 +106,7 @@ def _categories(name: str, dataset: Any, file: AnnotationFile) -> Iterator[Findi
         yield Finding(
             True,
             f'{name}: the annotation file has no category {shown(missing)}; it has '
-            f'{shown(there)}. mmdet silently leaves such classes out',
+            f'{shown(there)}. mmdet silently ignores such classes',
             f'metainfo=dict(classes={there!r})',
         )
         return
@@ -114,16 +114,17 @@ def _categories(name: str, dataset: Any, file: AnnotationFile) -> Iterator[Findi
     if numbered and right != wanted:
         yield Finding(
             True,
-            f'{name}: classes are in another order than the categories of the annotation file, '
-            f'by which mmdet numbers labels: {shown(wanted)} instead of {shown(right)}. Every '
-            'prediction would have a wrong name',
+            f'{name}: the order of classes differs from that of the categories in the annotation '
+            f"file, which defines mmdet's labels: {shown(wanted)} instead of {shown(right)}. "
+            'Predictions would get wrong names',
             f'metainfo=dict(classes={right!r})',
         )
     if unused := [category for category in there if category not in wanted]:
         yield Finding(
             False,
-            f'{name}: annotations of {shown(unused)} are not among its classes, and not used',
-            'nothing, if that is meant',
+            f'{name}: annotations of {shown(unused)} are ignored, since these are not among its '
+            'classes',
+            'none needed if this is intended',
         )
 
 
@@ -144,29 +145,28 @@ def _instances(name: str, dataset: Any) -> Iterator[Finding]:
     if polygons:
         yield Finding(
             True,
-            f'{name}: in {len(polygons)} of {looked} images there are objects with nothing but '
-            'polygons of fewer than 3 points or an odd number of coordinates, which mmdet silently '
-            f'leaves out: {shown(polygons)}',
+            f'{name}: {len(polygons)} of {looked} images have objects without a valid polygon (at '
+            f'least 3 points, as x, y pairs), which mmdet silently drops: {shown(polygons)}',
             'polygons as [x1, y1, x2, y2, x3, y3, ...] in the annotation file',
         )
     if looked and empty == looked:
         yield Finding(
             True,
             f'{name}: none of its {looked} images has an annotation of its classes',
-            'look at metainfo=dict(classes=...) and at the annotation file',
+            'check metainfo=dict(classes=...) and the annotation file',
         )
     elif looked and empty + crowds == looked:
         yield Finding(
             True,
-            f'{name}: all annotations of its {looked} images have iscrowd=1, and are neither '
-            'learned nor counted',
-            'iscrowd=0 in the annotation file, for single objects',
+            f'{name}: all annotations of its {looked} images have iscrowd=1: they are used neither '
+            'for training nor for evaluation',
+            'iscrowd=0 for single objects in the annotation file',
         )
     elif empty:
         yield Finding(
             False,
             f'{name}: {empty} of {looked} images have no annotation',
-            'nothing, if they are meant to be empty; filter_cfg=dict(filter_empty_gt=True) else',
+            'none needed if this is intended; otherwise filter_cfg=dict(filter_empty_gt=True)',
         )
 
 

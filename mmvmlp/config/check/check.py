@@ -1,4 +1,4 @@
-"""All checks of a config, in the order in which one needs the other."""
+"""All checks of a config, in order of their dependencies."""
 
 from collections.abc import Iterator, Sequence
 from tempfile import TemporaryDirectory
@@ -31,16 +31,16 @@ SPLIT_NAMES = {'train': 'training', 'val': 'validation', 'test': 'test'}
 
 
 class ConfigCheck:
-    """Builds everything in a config, reads data of each split, and trains a step on the CPU.
+    """Builds everything in a config, reads data of each split, and runs one training step.
 
-    Of a large data set an evenly spread sample is looked at. Nothing is written but into a
-    temporary folder.
+    Training runs on the CPU. Large data sets are sampled evenly. Only a temporary folder is
+    written to.
 
     Args:
-        config: Of a run of mmdet, mmsegmentation or mmpretrain; it is not changed.
+        config: Config of mmdet, mmsegmentation or mmpretrain; it is not changed.
 
     Attributes:
-        examined: What was looked at so far, in words.
+        examined: Checks done so far, one phrase each.
     """
 
     def __init__(self, config: Config) -> None:
@@ -48,7 +48,7 @@ class ConfigCheck:
         self.examined: list[str] = []
 
     def findings(self) -> Iterator[Finding]:
-        """Give what would go wrong, as it is found; nothing if the run would begin well."""
+        """Yield the problems of the run as they are found."""
         try:
             with TemporaryDirectory() as work_dir:
                 yield from self._findings(work_dir)
@@ -56,7 +56,7 @@ class ConfigCheck:
             package = (error.name or '').partition('.')[0]
             yield Finding(
                 True,
-                f'the package {package!r} is not installed, and a part of the config needs it',
+                f'the config requires package {package!r}, which is not installed',
                 f'pip install {package}',
             )
 
@@ -80,7 +80,7 @@ class ConfigCheck:
         unfit: list[Finding] = []
         model = build_model(config, unfit)
         if model is not None:
-            with error_as_finding(unfit, 'necks and heads do not fit', 'look at model'):
+            with error_as_finding(unfit, 'necks and heads do not fit', 'check the model'):
                 unfit += agreement.necks(config, model)
             unfit += checkpoints(config, model)
         yield from unfit
@@ -128,7 +128,7 @@ class ConfigCheck:
                 check_data(self.config, tuple(splits))
             except FileNotFoundError as error:
                 problem = str(error).partition('\nExpected')[0]
-                yield Finding(True, problem, 'name the folder: --data-root')
+                yield Finding(True, problem, 'set the folder with --data-root')
 
     def _data(
         self,

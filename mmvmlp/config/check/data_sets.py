@@ -1,4 +1,4 @@
-"""Data sets inside their wrappers, their records, and evenly spread samples of them."""
+"""Data sets inside wrappers, and evenly spaced samples of their records."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ FILES_DECODED = 200
 
 
 def base_settings(settings: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Find the settings of the data sets inside wrappers such as RepeatDataset."""
+    """Yield the settings of data sets, unwrapped from wrappers such as RepeatDataset."""
     inner = settings.get('datasets') or settings.get('dataset')
     if inner is None:
         yield settings
@@ -21,7 +21,7 @@ def base_settings(settings: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def base_datasets(dataset: Any) -> Iterator[Any]:
-    """Find the data sets that read files, inside wrappers such as RepeatDataset."""
+    """Yield the data sets that read files, unwrapped from wrappers such as RepeatDataset."""
     inner = getattr(dataset, 'datasets', None) or getattr(dataset, 'dataset', None)
     if inner is None:
         yield dataset
@@ -31,11 +31,11 @@ def base_datasets(dataset: Any) -> Iterator[Any]:
 
 
 def records(dataset: Any, most: int) -> Iterator[dict[str, Any]]:
-    """Give what a data set knows of its images before it reads them.
+    """Yield the records of a data set, without reading its images.
 
     Args:
-        dataset: A data set of mmengine; any other kind has no records.
-        most: So many records at most, evenly spread.
+        dataset: A data set of mmengine; others yield nothing.
+        most: Maximum number of records; they are evenly spaced.
     """
     if hasattr(dataset, 'get_data_info'):
         count = len(dataset)
@@ -44,12 +44,12 @@ def records(dataset: Any, most: int) -> Iterator[dict[str, Any]]:
 
 
 def setting_of_folder(dataset: Any, key: str, folder: str | None = None) -> str:
-    """Write a folder the way the config sets it.
+    """Format a folder as the config sets it.
 
     Args:
-        dataset: Its ``data_root`` and ``data_prefix`` are joined, as mmengine does.
-        key: The key in ``data_prefix``.
-        folder: Another folder than the one that is set.
+        dataset: A data set, whose ``data_prefix`` mmengine has joined to its ``data_root``.
+        key: Key in ``data_prefix``.
+        folder: A folder to format instead of the one that is set.
     """
     root = dataset.data_root or ''
     if folder is None:

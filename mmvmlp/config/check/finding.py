@@ -1,4 +1,4 @@
-"""Findings of the check, and how errors of the toolboxes become findings."""
+"""Findings of the check, and conversion of the toolboxes' errors to findings."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -11,12 +11,12 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong, or deserves a look.
+    """An error or a warning.
 
     Attributes:
-        blocks: Whether training fails, or learns something else than was meant.
-        problem: The setting's name and value, and why it is wrong.
-        fix: The change that mends it.
+        blocks: True for an error: training would fail, or learn the wrong thing.
+        problem: Name and value of the setting, and the reason why it is wrong.
+        fix: A change that fixes it.
     """
 
     blocks: bool
@@ -26,15 +26,15 @@ class Finding:
 
 @contextmanager
 def error_as_finding(findings: list[Finding], problem: str, fix: str) -> Iterator[None]:
-    """Turn whatever the toolboxes raise into a blocking finding, and drop what they print.
+    """Convert exceptions to a blocking finding, and suppress printed output.
 
-    A package that is not installed is left to the caller: it would be found again by every part
-    that needs it.
+    ``ModuleNotFoundError`` is left to the caller: every part that needs the package would report
+    it again.
 
     Args:
-        findings: Where the finding is added.
-        problem: The part that fails; the error is added to it.
-        fix: The change that mends it.
+        findings: Extended by the finding.
+        problem: The part that fails; the error is appended.
+        fix: A change that fixes it.
     """
     try:
         with redirect_stdout(io.StringIO()):

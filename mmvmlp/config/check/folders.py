@@ -1,4 +1,4 @@
-"""Folders and file name endings that a data set is told to look for, against what is there."""
+"""Folders and file suffixes of data sets, compared with those on disk."""
 
 import difflib
 import itertools
@@ -18,16 +18,16 @@ FOLDERS_LISTED = 200
 
 
 def folders(config: Config, splits: Sequence[str]) -> Iterator[Finding]:
-    """Look into the folders of data sets, before any annotation is read.
+    """Check the folders of data sets before annotations are read.
 
     Args:
         config: The config of the run.
-        splits: The parts of the run that have data: ``'train'``, ``'val'``, ``'test'``.
+        splits: Splits with data: ``'train'``, ``'val'``, ``'test'``.
     """
     datasets: list[tuple[str, Any]] = []
     for split in splits:
         for base in base_settings(config[f'{split}_dataloader'].get('dataset') or {}):
-            # It is built again, as the run does, and errors are reported there.
+            # Errors are reported when it is built again, as in the run.
             with error_as_finding([], '', ''):
                 dataset = DATASETS.build({**base, 'lazy_init': True, 'pipeline': []})
                 name = f'{split}_dataloader.dataset ({type(dataset).__name__})'
@@ -65,7 +65,7 @@ def _absent_folder(name: str, dataset: Any, key: str, used: Sequence[str]) -> Fi
         f'in {root!r} are {shown(relative) or "none"}',
         setting_of_folder(dataset, key, closest[0])
         if closest
-        else 'name the folder that has them: --data-root',
+        else 'set the folder with --data-root',
     )
 
 
@@ -77,26 +77,26 @@ def _file_endings(name: str, dataset: Any, key: str, folder: str) -> Iterator[Fi
         yield Finding(
             True,
             f'{name} has {setting_of_folder(dataset, key)} and {ending}={suffix!r}, but no file in '
-            f'{folder!r} ends so; there {_counted(endings)}',
+            f'{folder!r} has this suffix; it has {_counted(endings)}',
             f'{ending}={endings.most_common(1)[0][0]!r}'
             if endings
-            else setting_of_folder(dataset, key) + ' with the folder that has the files',
+            else setting_of_folder(dataset, key) + ' with the folder of the files',
         )
 
 
 def files(folder: str) -> Iterator[str]:
-    """List files in a folder and below it, the first ones if there are many."""
+    """Yield files in a folder and its subfolders, up to a limit."""
     every = (file for _, _, names in os.walk(folder) for file in names)
     return itertools.islice(every, FILES_LISTED)
 
 
 def endings_in(folder: str) -> Counter[str]:
-    """Count the file name endings in a folder and below it."""
+    """Count the file suffixes in a folder and its subfolders."""
     return Counter(os.path.splitext(file)[1] for file in files(folder))
 
 
 def subfolders(folder: str) -> list[str]:
-    """List the folders below a folder, the first ones if there are many."""
+    """List the subfolders of a folder at any depth, up to a limit."""
     every = (
         os.path.normpath(os.path.join(parent, name))
         for parent, names, _ in os.walk(folder)
@@ -107,6 +107,5 @@ def subfolders(folder: str) -> list[str]:
 
 def _counted(endings: Counter[str]) -> str:
     if not endings:
-        return 'is no file'
-    named = [f'{count} *{ending}' for ending, count in endings.most_common()]
-    return f'{"is" if endings.total() == 1 else "are"} {shown(named)}'
+        return 'no files'
+    return shown([f'{count} *{ending}' for ending, count in endings.most_common()])

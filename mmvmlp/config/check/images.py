@@ -1,4 +1,4 @@
-"""Image files: those that are not there, cannot be read, or have another size than is annotated."""
+"""Image files that are missing, unreadable, or differ in size from their annotation."""
 
 import os
 from collections.abc import Iterator
@@ -19,14 +19,14 @@ from mmvmlp.config.check.folders import endings_in, subfolders
 
 @dataclass
 class Images:
-    """The images of a data set, looked at one by one.
+    """Checks the images of a data set.
 
     Args:
-        name: The data set's name in messages.
+        name: Name of the data set in messages.
         dataset: A data set that reads files.
 
     Attributes:
-        decoded: Number of images that were read.
+        decoded: Number of images decoded.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Images:
     decoded: int = field(default=0, init=False)
 
     def findings(self) -> Iterator[Finding]:
-        """Look whether the files are there, then read some of them."""
+        """Check that the files exist, then decode a sample of them."""
         absent = list(self._absent())
         yield from absent
         if not absent:
@@ -48,24 +48,24 @@ class Images:
                 looked += 1
                 if not os.path.exists(path):
                     missing.append(record)
-        # Other storage than files, LMDB for example, is known by the loader only.
+        # Only the loader knows storage other than files, such as LMDB.
         if missing and self._error(missing[0]):
             paths = [record['img_path'] for record in missing]
             where, fix = self._found_elsewhere(paths[0])
             yield Finding(
                 True,
-                f'{self.name}: {len(missing)} of {looked} images are not there: {shown(paths)}'
+                f'{self.name}: {len(missing)} of {looked} images do not exist: {shown(paths)}'
                 f'{where}',
                 fix,
             )
 
     def _found_elsewhere(self, path: str) -> tuple[str, str]:
-        """Describe where a missing image is instead, and the setting that fits."""
+        """Describe the actual place of a missing image, and the setting for it."""
         root = self.dataset.data_root or ''
         prefixes = getattr(self.dataset, 'data_prefix', None) or {}
         key = next((name for name in ('img', 'img_path') if prefixes.get(name)), None)
         if key is None:
-            return '', 'put the files there, or take them out of the annotations'
+            return '', 'copy the files there, or remove them from the annotations'
         folder = prefixes[key]
         setting = f', with {setting_of_folder(self.dataset, key)}'
         in_folder = os.path.relpath(path, folder)
@@ -77,12 +77,12 @@ class Images:
             if os.path.exists(stem + ending):
                 return (
                     f'{setting}; the folder has {os.path.basename(stem)}{ending}',
-                    f'names that end in {ending!r} in the annotation file',
+                    f'file names ending in {ending!r} in the annotation file',
                 )
         names = shown(sorted(os.listdir(folder))) if os.path.isdir(folder) else ''
         return (
-            f'{setting}; the folder has {names or "no file"}',
-            'data_prefix with the folder that has them, or an annotation file without them',
+            f'{setting}; the folder has {names or "no files"}',
+            'data_prefix with the folder of the files, or an annotation file without them',
         )
 
     def _unreadable(self) -> Iterator[Finding]:
@@ -107,19 +107,19 @@ class Images:
             yield Finding(
                 True,
                 f'{self.name}: images cannot be read: {shown(damaged)}',
-                'copy these files again, or take them out of the annotations',
+                'copy these files again, or remove them from the annotations',
             )
         if sizes:
             yield Finding(
                 True,
-                f'{self.name}: width x height of images are not what the annotation file says: '
+                f'{self.name}: image sizes (width x height) differ from the annotation file: '
                 f'{shown(sizes)}',
-                'width and height in the annotation file, and boxes and masks for that size; or '
-                'the images that were annotated',
+                'width and height in the annotation file, with boxes and masks for that size; or '
+                'the original images',
             )
 
     def _error(self, results: dict[str, Any]) -> str:
-        """Read an image as the run does, into ``results['img']``, and describe what fails."""
+        """Load an image as the run does, into ``results['img']``, and describe any error."""
         transforms = getattr(getattr(self.dataset, 'pipeline', None), 'transforms', None) or []
         loader = next((t for t in transforms if type(t).__name__.startswith('LoadImage')), None)
         if loader is None:
@@ -135,11 +135,11 @@ class Images:
 
 
 def _decode_to_the_end(path: str) -> None:
-    """Raise an error for a truncated file, of which OpenCV reads the rest as grey."""
+    """Raise an error for a truncated file, which OpenCV would fill with grey."""
     if os.path.isfile(path):
         try:
             with Image.open(path) as image:
                 image.load()
         except (UnidentifiedImageError, Image.DecompressionBombError):
-            # The run's own loader has read it.
+            # The loader of the run has decoded it.
             pass

@@ -1,4 +1,4 @@
-"""Segmentation masks: files that cannot be read, and values that no class has."""
+"""Segmentation masks: unreadable files, and values outside the classes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +15,7 @@ def mask_values(name: str, dataset: Any) -> Iterator[Finding]:
     """Compare the values in segmentation masks with the classes.
 
     Args:
-        name: The data set's name in messages.
+        name: Name of the data set in messages.
         dataset: A data set that reads files.
     """
     if not hasattr(dataset, 'reduce_zero_label'):
@@ -31,7 +31,7 @@ def mask_values(name: str, dataset: Any) -> Iterator[Finding]:
             mask = mmcv.imfrombytes(contents, flag='unchanged', backend='pillow')
             values |= set(np.unique(mask).tolist())
         except Exception as error:
-            # File backends and Pillow raise errors of their own.
+            # File backends and Pillow raise various errors.
             unreadable.append(f'{path} ({type(error).__name__})')
     if unreadable:
         yield Finding(
@@ -39,7 +39,7 @@ def mask_values(name: str, dataset: Any) -> Iterator[Finding]:
             f'{name}: masks cannot be read: {shown(unreadable)}, with '
             f'{setting_of_folder(dataset, "seg_map_path")} and '
             f'seg_map_suffix={dataset.seg_map_suffix!r}',
-            'a mask for each image, named as the image is but for seg_map_suffix',
+            'a mask for each image, with the same name except for seg_map_suffix',
         )
         return
     first = 1 if dataset.reduce_zero_label else 0
@@ -49,21 +49,21 @@ def mask_values(name: str, dataset: Any) -> Iterator[Finding]:
     if wrong and wrong == [last + 1] and not dataset.reduce_zero_label:
         yield Finding(
             True,
-            f'{name}: masks have the values 0 to {wrong[0]}, one more than there are classes, and '
-            f'{setting}',
-            'reduce_zero_label=True if 0 is no class, or one more class',
+            f'{name}: masks have the values 0 to {wrong[0]}, one more than the number of classes, '
+            f'with {setting}',
+            'reduce_zero_label=True if 0 is not a class, or one more class',
         )
     elif wrong:
         yield Finding(
             True,
             f'{name}: masks have the values {shown(wrong)}, but with {setting} the '
             f'{last - first + 1} classes are {first} to {last}',
-            f'masks with {first} to {last}, and {dataset.ignore_index} for what is no class',
+            f'masks with {first} to {last}, and {dataset.ignore_index} for pixels without a class',
         )
     elif dataset.reduce_zero_label and values - {dataset.ignore_index} == set(range(last)):
         yield Finding(
             False,
-            f'{name}: masks have the values 0 to {last - 1}, as if 0 were a class, but {setting} '
-            f'makes the classes 1 to {last}',
-            'reduce_zero_label=False if 0 is a class of yours',
+            f'{name}: masks have the values 0 to {last - 1}, as if 0 were a class, but with '
+            f'{setting} the classes are 1 to {last}',
+            'reduce_zero_label=False if 0 is a class',
         )

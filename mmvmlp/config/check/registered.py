@@ -1,4 +1,4 @@
-"""Types that a config names."""
+"""Look up the types that a config names."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ from mmengine.registry import Registry
 
 
 def registered(registry: Registry, kind: Any) -> Any:
-    """Find the type that mmengine would build, in the default scope; None if it is unknown.
+    """Return the type that mmengine would build in the default scope, or None if unknown.
 
     Args:
-        registry: The root registry of such types.
-        kind: The value of ``type``: a name, or the type itself.
+        registry: Root registry.
+        kind: Value of ``type``: a name, or the type itself.
     """
     if not isinstance(kind, str):
         return kind
-    # A root registry alone knows nothing of the default scope.
+    # A root registry alone ignores the default scope.
     with registry.switch_scope_and_registry(None) as scoped:
         return scoped.get(kind)

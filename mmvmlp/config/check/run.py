@@ -1,4 +1,4 @@
-"""The run, built as mmengine builds it: model, data loaders, hooks, loops, optimiser, schedule."""
+"""Build a run as mmengine does: model, data loaders, hooks, loops, optimiser, schedule."""
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -19,12 +19,13 @@ from mmvmlp.config.check.registered import registered
 from mmvmlp.config.required_files import check_checkpoints
 
 LONGEST_WARM_UP = 0.5
-"""A warm-up of a larger part of the training is worth a look."""
+"""Fraction of the training above which a warm-up is reported."""
 FITTING_WARM_UP = 0.1
+"""Fraction of the training that is suggested instead."""
 
 
 def build_model(config: Config, findings: list[Finding]) -> Any:
-    """Build the model, or nothing where that fails; the config's model gets its preprocessor."""
+    """Build the model with its data preprocessor, or return None on failure."""
     model = None
     if config.get('model'):
         with error_as_finding(findings, 'model cannot be built', 'another type or argument'):
@@ -35,7 +36,7 @@ def build_model(config: Config, findings: list[Finding]) -> Any:
 
 
 def checkpoints(config: Config, model: Any) -> Iterator[Finding]:
-    """Compare the checkpoints that training starts from with the model."""
+    """Compare the checkpoints from which training starts with the model."""
     findings: list[Finding] = []
     with error_as_finding(findings, 'a checkpoint cannot be used', 'another file'):
         check_checkpoints(config)
@@ -49,26 +50,26 @@ def checkpoints(config: Config, model: Any) -> Iterator[Finding]:
 def build_loader(
     split: str, settings: Any, findings: list[Finding]
 ) -> tuple[DataLoader[Any] | None, dict[str, AnnotationFile]]:
-    """Build a data loader, or nothing where that fails, and keep what annotation files hold."""
+    """Build a data loader, or return None on failure, and record its annotation files."""
     loader, files = None, {}
     errors: list[Finding] = []
     name = f'{split}_dataloader'
     fix = (
-        'another value of the setting that the error names; for a data set also its paths, its '
-        'classes and its filter_cfg, which drops images without annotations of those'
+        'change the setting that the error names; for a data set also check its paths, its '
+        'classes, and its filter_cfg, which drops images without annotations of these classes'
     )
     with error_as_finding(errors, f'{name} cannot be built', fix):
         with remembered_files(settings['dataset']) as files:
             loader = Runner.build_dataloader(settings)
-    # mmengine joins the images into one array, of which there must be one.
+    # mmengine concatenates the records, and fails if there are none.
     if errors and 'at least one array' in errors[0].problem or loader and not len(loader.dataset):
         kind = settings['dataset']['type']
         errors = [
             Finding(
                 True,
-                f'{name}.dataset ({kind}) has no image',
-                'look at its paths, its classes and its filter_cfg, which drops images without '
-                'annotations of those',
+                f'{name}.dataset ({kind}) has no images',
+                'check its paths, its classes, and its filter_cfg, which drops images without '
+                'annotations of these classes',
             )
         ]
         loader = None
@@ -76,7 +77,7 @@ def build_loader(
         errors = [
             Finding(
                 True,
-                f'{name} has no batch: {len(loader.dataset)} images, batch_size='
+                f'{name} has no batches: {len(loader.dataset)} images, batch_size='
                 f'{settings.get("batch_size")}, drop_last={settings.get("drop_last", False)}',
                 'a smaller batch_size, or drop_last=False',
             )
@@ -93,14 +94,14 @@ def build_runner(
     work_dir: str,
     findings: list[Finding],
 ) -> Runner | None:
-    """Build the runner of parts that are built, or nothing where that fails.
+    """Build the runner from the built parts, or return None on failure.
 
     Args:
         config: The config of the run.
         model: Its model.
-        loaders: Its data loaders; of a split that has none, nothing is run.
-        work_dir: A folder for the files that every runner makes.
-        findings: Where errors are added.
+        loaders: Its data loaders by split; splits without one are left out.
+        work_dir: Folder for the files that every runner writes.
+        findings: Extended by errors.
     """
     runner = None
     parts = {
@@ -116,10 +117,10 @@ def build_runner(
     }
     runner_type = config.get('runner_type', 'Runner')
     with error_as_finding(
-        findings, 'the run cannot be set up', 'look at the setting that the error names'
+        findings, 'the run cannot be set up', 'check the setting that the error names'
     ):
         if registered(RUNNERS, runner_type) is None:
-            raise ValueError(f'runner_type={runner_type!r} is no type of runner')
+            raise ValueError(f'runner_type={runner_type!r} is not registered')
         runner = Runner(
             model=model,
             work_dir=work_dir,
@@ -128,21 +129,21 @@ def build_runner(
             **parts,
             **optional,
         )
-        # A GPU may be in use, and an error on a CPU says more.
+        # A GPU may be in use, and errors on the CPU are clearer.
         runner.model = runner.model.cpu()
     return runner
 
 
 def hooks(config: Config, runner: Runner) -> Iterator[Finding]:
-    """Build the hooks, and look up the visualizer's types: built, it may write anywhere."""
+    """Build the hooks, and look up the types of the visualizer, which might write files."""
     findings: list[Finding] = []
     named = {f'default_hooks.{key}': hook for key, hook in _items(config.get('default_hooks'))}
     named |= {f'custom_hooks.{key}': hook for key, hook in _items(config.get('custom_hooks'))}
     for name, settings in named.items():
-        # Nothing in place of a default hook leaves it out.
+        # None disables a default hook.
         if settings is not None:
             with error_as_finding(
-                findings, f'{name} cannot be built', 'another type or argument, or no such hook'
+                findings, f'{name} cannot be built', 'another type or argument, or None'
             ):
                 runner.register_hook(deepcopy(settings))
     visualizer = config.get('visualizer') or {}
@@ -176,7 +177,7 @@ def loops(config: Config, runner: Runner, splits: tuple[str, ...]) -> Iterator[F
 
 
 def schedule(config: Config, runner: Runner) -> Iterator[Finding]:
-    """Build the training loop, the optimiser and its schedule, and measure the warm-up."""
+    """Build the training loop, the optimiser and its schedule, and check the warm-up."""
     findings: list[Finding] = []
     settings = deepcopy(config.get('param_scheduler'))
     with error_as_finding(
@@ -211,7 +212,7 @@ def _warm_up(settings: Any, schedulers: list[Any], runner: Runner) -> Iterator[F
         unit = 'epochs' if scheduler.by_epoch else 'iterations'
         yield Finding(
             scheduler.end >= total,
-            f'{name}: the learning rate warms up for {scheduler.end} {unit}, and the training has '
-            f'{total}' + (': it never reaches its value' if scheduler.end >= total else ''),
+            f'{name}: the learning rate warms up for {scheduler.end} of {total} {unit}'
+            + (': it never reaches its full value' if scheduler.end >= total else ''),
             f'{name}.end={max(1, round(FITTING_WARM_UP * whole))}',
         )

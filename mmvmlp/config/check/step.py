@@ -1,4 +1,4 @@
-"""A batch of each split, and one step of training."""
+"""Load a batch of each split, and run one training step."""
 
 import re
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ IMAGES_IN_STEP = 2
 
 
 def load_batch(split: str, loader: DataLoader[Any], findings: list[Finding]) -> Any:
-    """Load a few images as the data loader would, but in this process; nothing if that fails."""
+    """Load a small batch in this process, or return None on failure."""
     batch: Any = None
     dataset: Any = loader.dataset
     with error_as_finding(
         findings,
-        f'{split}_dataloader: an image does not pass the pipeline',
-        'look at the pipeline and at the file it names',
+        f'{split}_dataloader: the pipeline fails on an image',
+        'check the pipeline and the file that the error names',
     ):
         batch = loader.collate_fn(
             [dataset[index % len(dataset)] for index in range(IMAGES_IN_STEP)]
@@ -30,13 +30,13 @@ def load_batch(split: str, loader: DataLoader[Any], findings: list[Finding]) -> 
 
 
 def train_step(config: Config, runner: Runner, batch: Any) -> Iterator[Finding]:
-    """Train one step, and look for losses that are no numbers and for parameters without use."""
+    """Run one training step, and find non-finite losses and unused parameters."""
     model, wrapper = runner.model, runner.optim_wrapper
     findings: list[Finding] = []
-    with error_as_finding(findings, 'weights cannot be initialised', 'look at init_cfg'):
+    with error_as_finding(findings, 'weights cannot be initialised', 'check init_cfg'):
         model.init_weights()
     model.train()
-    with error_as_finding(findings, 'a training step fails', 'tools/train.py has its traceback'):
+    with error_as_finding(findings, 'a training step fails', '`mmvmlp train` prints the traceback'):
         with wrapper.optim_context(model):
             losses = model(**model.data_preprocessor(batch, training=True), mode='loss')
         loss, parts = model.parse_losses(losses)
@@ -70,16 +70,16 @@ def _without_gradient(model: Any) -> Iterator[Finding]:
                     _no_gradient([name for name in unused if levels.match(name)]),
                     f'out_strides={tuple(info.stride for info in kept)!r} in SimplePyramid, and '
                     f'start_level=0, in_channels={[info.channels for info in kept]!r} in the neck '
-                    'behind it',
+                    'after it',
                 )
                 unused = [name for name in unused if not levels.match(name)]
     if unused:
         yield Finding(
             True,
             _no_gradient(unused),
-            'out_indices that emit only the levels that are used, or find_unused_parameters=True',
+            'out_indices with only the levels that are used, or find_unused_parameters=True',
         )
 
 
 def _no_gradient(names: list[str]) -> str:
-    return f'no gradient reaches {shown(names)}: training on several processes stops at that'
+    return f'no gradient reaches {shown(names)}: distributed training fails on unused parameters'

@@ -1,4 +1,4 @@
-"""Digit scenes: a small data set of handwritten digits on photographs, made on the spot."""
+"""Digit scenes: a small generated data set of handwritten digits on photographs."""
 
 from mmvmlp.datasets.digit_scenes.generate import make_digit_scenes
 from mmvmlp.datasets.digit_scenes.layouts import SceneOptions

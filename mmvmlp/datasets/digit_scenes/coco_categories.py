@@ -1,4 +1,4 @@
-"""The category tables a COCO layout can have."""
+"""Category tables for the COCO layout."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Categories = Literal['digits', 'coco80']
 
 DIGIT_NAMES = tuple('0123456789')
 
-# COCO's identifiers run from 1 to 90 with gaps; a blank stands for an identifier not in use.
+# COCO's identifiers run from 1 to 90 with gaps; empty names are unused identifiers.
 _COCO_NAMES_BY_GROUP = {
     'person': 'person',
     'vehicle': 'bicycle,car,motorcycle,airplane,bus,train,truck,boat',
@@ -31,7 +31,7 @@ _COCO_NAMES_BY_GROUP = {
 
 @dataclass(frozen=True)
 class Category:
-    """A category as COCO's JSON lists it."""
+    """A category as listed in COCO's JSON."""
 
     id: int
     name: str
@@ -39,14 +39,14 @@ class Category:
 
 
 def list_categories(categories: Categories) -> tuple[Category, ...]:
-    """List all categories of a table.
+    """List the categories of a table.
 
     Args:
         categories: 'digits' for ten categories with identifiers 1 to 10, or 'coco80' for COCO's
-            eighty with COCO's identifiers.
+            80 categories with COCO's identifiers.
 
     Returns:
-        The categories in order of their identifiers.
+        Categories, ordered by identifier.
     """
     if categories == 'digits':
         return tuple(Category(d + 1, name, 'digit') for d, name in enumerate(DIGIT_NAMES))
@@ -61,15 +61,15 @@ def list_categories(categories: Categories) -> tuple[Category, ...]:
 
 
 def category_of_digit(digit: int, categories: Categories) -> Category:
-    """Find the category that a digit is annotated as.
+    """Return the category of a digit.
 
     Args:
         digit: 0 to 9.
         categories: 'digits' or 'coco80'.
 
     Returns:
-        The digit's own category or, for 'coco80', every eighth of COCO's, so that identifiers
-        and positions differ as they do in COCO.
+        The digit's own category, or for 'coco80' every eighth category of COCO, so that
+        identifiers and positions differ as they do in COCO.
     """
     table = list_categories(categories)
     return table[digit * (len(table) // 10)]

@@ -1,4 +1,4 @@
-"""Making a data set: checks of the request, and all or nothing on the disk."""
+"""Generate a data set: validate the options, and write it completely or not at all."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mmvmlp.datasets.digit_scenes.layouts import (
 )
 from mmvmlp.datasets.digit_scenes.sources import attribution
 
-# Raise it whenever the same request would give other files.
+# Increase it whenever the same options would give different images or annotations.
 GENERATOR_VERSION = 5
 
 MANIFEST_NAME = 'digit_scenes.json'
@@ -63,39 +63,39 @@ def make_digit_scenes(
     renew: bool = False,
     progress: bool = True,
 ) -> Path:
-    """Make the digit scenes, or find that they are already there.
+    """Generate the digit scenes unless they already exist.
 
-    The folder appears under its name only when it is complete.
+    The folder appears only when it is complete.
 
     Args:
-        out_dir: Folder to make.
+        out_dir: Folder to create.
         layout: 'coco', 'ade' or 'imagenet'.
-        train: Number of training pictures.
-        val: Number of validation pictures.
-        size: Side, or height and width, in pixels; by default 160, and 64 for 'imagenet'.
-        seed: Picture number i of a split depends on the seed, the split and i, not on how many
-            there are.
-        categories: Category names of a COCO layout: 'digits', or 'coco80' for the eighty of COCO.
-        digits_per_scene: Least and greatest number of digits in a scene; by default 3 and 6, and 3
+        train: Number of training images.
+        val: Number of validation images.
+        size: Side, or height and width, in pixels; by default 160, or 64 for 'imagenet'.
+        seed: Image i of a split depends on the seed, the split and i, but not on the number of
+            images.
+        categories: Category names of the COCO layout: 'digits', or 'coco80' for COCO's 80.
+        digits_per_scene: Minimum and maximum number of digits in a scene; by default 3 and 6, or 3
             and 5 for 'imagenet', where all but one are fragments cut off by the border.
-        digit_height: Least and greatest height of a digit as fractions of the shorter side; by
-            default 0.25 and 0.45, and 0.5 and 0.8 for 'imagenet'.
-        overwrite: Replace what this generator made there before, be it the same or not.
-        renew: Replace what another version of this generator made there for the same request.
+        digit_height: Minimum and maximum height of a digit as fractions of the shorter side; by
+            default 0.25 and 0.45, or 0.5 and 0.8 for 'imagenet'.
+        overwrite: Replace existing digit scenes, whatever their options.
+        renew: Replace existing digit scenes of another generator version with the same options.
         progress: Show a progress bar.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: If an argument has a value that is not accepted.
-        FileExistsError: If something else is at `out_dir`, with what can be done about it.
+        ValueError: If an argument is not accepted.
+        FileExistsError: If `out_dir` has other contents; the message says how to proceed.
     """
     options = _checked_options(
         layout, train, val, size, seed, categories, digits_per_scene, digit_height
     )
     folder = Path(out_dir).expanduser()
-    # Where a link leads to another disk, the temporary folder must be on that disk.
+    # Resolved, so that the temporary folder is on the same disk as the target of a link.
     target = folder.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     manifest_text = json.dumps({'version': GENERATOR_VERSION, **asdict(options)}, indent=2) + '\n'
@@ -113,7 +113,7 @@ def make_digit_scenes(
             with tqdm(
                 total=options.train + options.val,
                 desc=f'digit scenes ({options.layout})',
-                unit='picture',
+                unit='image',
                 disable=not progress,
             ) as bar:
                 write_layout(incomplete, options, bar.update)
@@ -166,9 +166,7 @@ def _checked_options(
         MOST_DIGITS,
     )
     if fewest > most:
-        raise ValueError(
-            f'digits_per_scene must have its least number first, got {digits_per_scene}'
-        )
+        raise ValueError(f'digits_per_scene must have its minimum first, got {digits_per_scene}')
     return SceneOptions(
         layout=known_layout,
         train=train,
@@ -200,14 +198,14 @@ def _checked_heights(value: tuple[float, float]) -> tuple[float, float]:
     if not SMALLEST_DIGIT_HEIGHT <= least <= most <= LARGEST_DIGIT_HEIGHT:
         raise ValueError(
             'digit_height must be two fractions of the shorter side from '
-            f'{SMALLEST_DIGIT_HEIGHT} to {LARGEST_DIGIT_HEIGHT}, the least first, got {value!r}'
+            f'{SMALLEST_DIGIT_HEIGHT} to {LARGEST_DIGIT_HEIGHT}, minimum first, got {value!r}'
         )
     return least, most
 
 
 def _check_range(name: str, value: Any, least: int, most: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise ValueError(f'{name} must be a whole number from {least} to {most}, got {value!r}')
+        raise ValueError(f'{name} must be an integer from {least} to {most}, got {value!r}')
 
 
 def _listed(values: tuple[str, ...]) -> str:
@@ -215,17 +213,17 @@ def _listed(values: tuple[str, ...]) -> str:
 
 
 def _is_up_to_date(target: Path, manifest_text: str, overwrite: bool, renew: bool) -> bool:
-    """Whether the very data set asked for is there.
+    """Return True if the requested data set exists.
 
     Raises:
-        FileExistsError: If there is something that must stay.
+        FileExistsError: If the folder has contents that must not be replaced.
     """
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return False
     manifest = target / MANIFEST_NAME
     if not manifest.is_file():
         raise FileExistsError(
-            f'{target} exists and was not made by this generator: it is left as it is. '
+            f'{target} exists and was not made by this generator, so it is not replaced. '
             'Name another folder, or rename this one.'
         )
     if overwrite:
@@ -234,11 +232,11 @@ def _is_up_to_date(target: Path, manifest_text: str, overwrite: bool, renew: boo
     if present == manifest_text:
         return True
     there, asked = json.loads(present), json.loads(manifest_text)
-    # An option that the other version did not have was at its default.
+    # Options unknown to the other version had their defaults.
     if renew and {**asked, **there, 'version': GENERATOR_VERSION} == asked:
         print(
             f'{target} was made by version {there.get("version")} of the generator; '
-            f'version {GENERATOR_VERSION} makes it anew.'
+            f'regenerating it with version {GENERATOR_VERSION}.'
         )
         return False
     differences = ', '.join(
@@ -254,7 +252,7 @@ def _is_up_to_date(target: Path, manifest_text: str, overwrite: bool, renew: boo
 
 
 def _overwriting_command(target: Path, asked: dict[str, Any]) -> str:
-    words = [sys.executable, 'tools/make_digits.py', str(target)]
+    words = [sys.executable, '-m', 'mmvmlp', 'make-digits', str(target)]
     for name, value in asked.items():
         if name != 'version':
             words.append('--' + name.replace('_', '-'))
@@ -264,10 +262,9 @@ def _overwriting_command(target: Path, asked: dict[str, Any]) -> str:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time make data sets in a folder, where the system has such locks.
+    """Let only one process at a time generate data sets in a folder, except on Windows.
 
-    A lock on the folder itself leaves no file behind, and ends with the process however that
-    ends.
+    A lock on the folder itself leaves no file behind, and is released however the process ends.
     """
     if sys.platform == 'win32':
         yield
@@ -277,7 +274,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        # Some network file systems cannot lock a folder; then two runs at once are on their own.
+        # Some network file systems cannot lock folders; there, simultaneous runs may collide.
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -1,4 +1,4 @@
-"""Writers of the three folder layouts that users' data has."""
+"""Write digit scenes in the folder layouts of COCO, ADE20K and ImageNet."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ Layout = Literal['coco', 'ade', 'imagenet']
 
 JPEG_QUALITY = 95
 
-# Image numbers of val start here, so that no two images of a data set share one.
+# Image ids of val start here, so that they are unique across splits.
 FIRST_VAL_IMAGE_ID = 500_000
 
 
 @dataclass(frozen=True)
 class SceneOptions:
-    """What is asked of the generator.
+    """Options of the generator.
 
     Attributes:
-        layout: 'coco' (instances), 'ade' (index pictures) or 'imagenet' (a folder a class).
-        train: Number of training pictures.
-        val: Number of validation pictures.
-        size: Height and width of every picture in pixels.
-        seed: Pictures are the same for the same seed, whatever their number.
-        categories: Names in a COCO layout, 'digits' or 'coco80'.
-        digits_per_scene: Least and greatest number of digits in a scene; in an 'imagenet' layout
+        layout: 'coco' (instances), 'ade' (segmentation masks) or 'imagenet' (one folder per class).
+        train: Number of training images.
+        val: Number of validation images.
+        size: Height and width of the images in pixels.
+        seed: Seed of the data set.
+        categories: Category names of the COCO layout, 'digits' or 'coco80'.
+        digits_per_scene: Minimum and maximum number of digits in a scene; in the 'imagenet' layout
             all but one are fragments.
-        digit_height: Least and greatest height of a digit as fractions of the shorter side.
+        digit_height: Minimum and maximum height of a digit as fractions of the shorter side.
     """
 
     layout: Layout
@@ -61,11 +61,11 @@ class SceneOptions:
     digit_height: tuple[float, float]
 
     def count(self, split: Split) -> int:
-        """Number of pictures in a split."""
+        """Return the number of images in a split."""
         return self.train if split == 'train' else self.val
 
     def scene(self, split: Split, index: int) -> Scene:
-        """Compose one picture of this data set."""
+        """Compose one scene of the data set."""
         if self.layout == 'imagenet':
             return compose_clutter(
                 split,
@@ -86,25 +86,25 @@ class SceneOptions:
         )
 
 
-def write_layout(folder: Path, options: SceneOptions, on_picture: Callable[[], object]) -> None:
-    """Write pictures and annotations into an empty folder.
+def write_layout(folder: Path, options: SceneOptions, on_image: Callable[[], object]) -> None:
+    """Write images and annotations into an empty folder.
 
     Args:
-        folder: Where to write.
-        options: What to write.
-        on_picture: Called after every picture.
+        folder: The folder.
+        options: Options of the generator.
+        on_image: Called after every image.
     """
     writers = {'coco': _write_coco, 'ade': _write_ade, 'imagenet': _write_imagenet}
     for split in SPLITS:
-        writers[options.layout](folder, split, options, on_picture)
+        writers[options.layout](folder, split, options, on_image)
 
 
 def _write_coco(
-    folder: Path, split: Split, options: SceneOptions, on_picture: Callable[[], object]
+    folder: Path, split: Split, options: SceneOptions, on_image: Callable[[], object]
 ) -> None:
-    pictures = folder / f'{split}2017'
+    image_folder = folder / f'{split}2017'
     annotation_folder = folder / 'annotations'
-    pictures.mkdir()
+    image_folder.mkdir()
     annotation_folder.mkdir(exist_ok=True)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -112,7 +112,7 @@ def _write_coco(
         scene = options.scene(split, index)
         image_id = index + 1 + (FIRST_VAL_IMAGE_ID if split == 'val' else 0)
         file_name = f'{image_id:012d}.jpg'
-        _write_jpeg(pictures / file_name, scene)
+        _write_jpeg(image_folder / file_name, scene)
         images.append(
             {
                 'license': 1,
@@ -128,11 +128,11 @@ def _write_coco(
                 {
                     **_instance(digit, options.categories),
                     'image_id': image_id,
-                    # Room for a hundred a picture: more pictures change no identifier.
+                    # Room for a hundred per image, so that ids do not depend on other images.
                     'id': image_id * 100 + position,
                 }
             )
-        on_picture()
+        on_image()
     categories = list_categories(options.categories)
     content = {
         'info': _coco_info(),
@@ -162,7 +162,7 @@ def _coco_info() -> dict[str, Any]:
 
 
 def _instance(digit: Digit, categories: Categories) -> dict[str, Any]:
-    # Run lengths, not polygons: COCO's polygons have no holes, and a 0 or an 8 has.
+    # Run lengths, not polygons, which cannot describe the holes of a 0 or an 8.
     encoded = coco_mask.encode(np.asfortranarray(digit.mask.astype(np.uint8)))
     return {
         'segmentation': {
@@ -177,25 +177,25 @@ def _instance(digit: Digit, categories: Categories) -> dict[str, Any]:
 
 
 def _write_ade(
-    folder: Path, split: Split, options: SceneOptions, on_picture: Callable[[], object]
+    folder: Path, split: Split, options: SceneOptions, on_image: Callable[[], object]
 ) -> None:
     part = 'training' if split == 'train' else 'validation'
-    pictures, index_pictures = folder / 'images' / part, folder / 'annotations' / part
-    pictures.mkdir(parents=True)
-    index_pictures.mkdir(parents=True)
+    images, masks = folder / 'images' / part, folder / 'annotations' / part
+    images.mkdir(parents=True)
+    masks.mkdir(parents=True)
     for index in range(options.count(split)):
         scene = options.scene(split, index)
         name = f'digits_{split}_{index + 1:08d}'
-        _write_jpeg(pictures / f'{name}.jpg', scene)
+        _write_jpeg(images / f'{name}.jpg', scene)
         classes = np.zeros(options.size, dtype=np.uint8)
         for digit in scene.digits:
             classes[digit.mask] = digit.label + 1
-        _write_picture(index_pictures / f'{name}.png', classes, [])
-        on_picture()
+        _write_image(masks / f'{name}.png', classes, [])
+        on_image()
 
 
 def _write_imagenet(
-    folder: Path, split: Split, options: SceneOptions, on_picture: Callable[[], object]
+    folder: Path, split: Split, options: SceneOptions, on_image: Callable[[], object]
 ) -> None:
     for label in range(10):
         (folder / split / str(label)).mkdir(parents=True)
@@ -203,16 +203,16 @@ def _write_imagenet(
         scene = options.scene(split, index)
         label = scene.digits[0].label
         _write_jpeg(folder / split / str(label) / f'{split}_{index + 1:08d}.jpg', scene)
-        on_picture()
+        on_image()
 
 
 def _write_jpeg(path: Path, scene: Scene) -> None:
     quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    _write_picture(path, cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR), quality)
+    _write_image(path, cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR), quality)
 
 
-def _write_picture(path: Path, pixels: npt.NDArray[np.uint8], parameters: list[int]) -> None:
-    # OpenCV's own writing to a file reports a full disk as a mere False.
+def _write_image(path: Path, pixels: npt.NDArray[np.uint8], parameters: list[int]) -> None:
+    # cv2.imwrite reports a full disk only by returning False.
     encoded, content = cv2.imencode(path.suffix, pixels, parameters)
     if not encoded:
         raise OSError(f'OpenCV could not encode {path.name}')

@@ -1,4 +1,4 @@
-"""Composition: digits drawn on photographs, with the exact mask of what stays visible."""
+"""Compose scenes: digits drawn on photographs, with exact masks of their visible parts."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ Mask = npt.NDArray[np.bool_]
 ROTATION_DEGREES = 15.0
 STRETCH = 0.1
 
-# Below this a covered digit can no longer be told from others with certainty.
+# Below this fraction, covered digits become ambiguous.
 MIN_VISIBLE = 0.7
-# Detectors drop one of two boxes that overlap by half: a scene must not ask for both.
+# Non-maximum suppression removes one of two boxes that overlap by half.
 MAX_BOX_IOU = 0.15
 PLACEMENT_TRIES = 100
 
 CELL = 8
 MARGIN = 2
 SHARPENING = 1.0
-# The lower, the bolder the stroke: thin ones are lost in a mask head's 28 by 28 cells.
+# A lower level makes bolder strokes; thin ones are lost in a mask head's 28x28 output.
 STROKE_LEVEL = (0.34, 0.44)
 MIN_LUMA_STEP = 90.0
 COLOUR_TRIES = 24
@@ -43,12 +43,12 @@ _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 @dataclass(frozen=True)
 class Digit:
-    """One digit of a scene.
+    """A digit in a scene.
 
     Attributes:
         label: The digit, 0 to 9.
         mask: True where its stroke is visible, shape (H, W).
-        scan: Position of the scan in scikit-learn's 1797.
+        scan: Index of the scan in scikit-learn's 1797.
     """
 
     label: int
@@ -57,19 +57,19 @@ class Digit:
 
     @cached_property
     def box(self) -> tuple[int, int, int, int]:
-        """Tight box of the mask in pixels: left, top, width, height."""
+        """Bounding box of the mask in pixels: left, top, width, height."""
         left, top, width, height = cv2.boundingRect(self.mask.astype(np.uint8))
         return int(left), int(top), int(width), int(height)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture and the digits in it.
+    """An image and its digits.
 
     Attributes:
         image: RGB, shape (H, W, 3).
-        digits: From the first drawn (undermost) to the last.
-        photograph: Position of the background in `PHOTOGRAPHS`.
+        digits: Digits from back to front.
+        photograph: Index of the background in `PHOTOGRAPHS`.
     """
 
     image: Rgb
@@ -79,7 +79,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class _Glyph:
-    """A digit before it is placed: opacity in [0, 1], cut to where it is above 0."""
+    """A digit before placement: opacity in [0, 1], cropped to its bounding box."""
 
     label: int
     scan: int
@@ -99,21 +99,19 @@ def compose_scene(
     digits_per_scene: tuple[int, int],
     digit_height: tuple[float, float],
 ) -> Scene:
-    """Compose a scene of several digits; it depends on the arguments and on nothing else.
+    """Compose a scene of several digits, deterministically from the arguments.
 
     Args:
-        split: Whose scans and photograph regions are used, 'train' or 'val'.
-        index: Number of the scene within the split, from 0.
-        seed: Seed of the whole data set.
+        split: Split of the scans and photograph regions, 'train' or 'val'.
+        index: Index of the scene in the split, from 0.
+        seed: Seed of the data set.
         size: Height and width in pixels.
-        digits_per_scene: Least and greatest number of digits. A scene gets fewer where no
-            room is left.
-        digit_height: Least and greatest height of a digit as fractions of the shorter side, so
-            that a bigger scene is the same task.
+        digits_per_scene: Minimum and maximum number of digits; fewer if there is no room.
+        digit_height: Minimum and maximum height of a digit as fractions of the shorter side.
 
     Returns:
-        The scene. Its masks do not overlap, and every digit lies wholly inside, at least 70 %
-        of it uncovered.
+        The scene. Masks do not overlap, and every digit is completely inside and at least 70 %
+        visible.
     """
     rng = _generator(seed, split, index)
     canvas, photograph = _background(rng, split, size)
@@ -152,19 +150,19 @@ def compose_clutter(
     digit_height: tuple[float, float],
     label: int,
 ) -> Scene:
-    """Compose a picture of one whole digit amid fragments of others at the border.
+    """Compose a scene of one complete digit with fragments of others at the border.
 
     Args:
-        split: Whose scans and photograph regions are used, 'train' or 'val'.
-        index: Number of the picture within the split, from 0.
-        seed: Seed of the whole data set.
+        split: Split of the scans and photograph regions, 'train' or 'val'.
+        index: Index of the scene in the split, from 0.
+        seed: Seed of the data set.
         size: Height and width in pixels.
-        digits_per_scene: Least and greatest number of digits: the whole one and the fragments.
-        digit_height: Least and greatest height of a digit as fractions of the shorter side.
-        label: The digit to show, 0 to 9.
+        digits_per_scene: Minimum and maximum number of digits, fragments included.
+        digit_height: Minimum and maximum height of a digit as fractions of the shorter side.
+        label: The complete digit, 0 to 9.
 
     Returns:
-        The scene; its only digit is the whole one.
+        The scene, with the complete digit only.
     """
     rng = _generator(seed, split, index)
     canvas, photograph = _background(rng, split, size)
@@ -179,7 +177,7 @@ def compose_clutter(
         inside |= opacity >= 0.5
     glyph = _draw_glyph(rng, split, size, digit_height, label)
     height, width = glyph.alpha.shape
-    # The digit asked for is the one near the middle, but never at the same pixel.
+    # The complete digit is near the centre, with some jitter.
     top = round((size[0] - height) * float(rng.uniform(0.25, 0.75)))
     left = round((size[1] - width) * float(rng.uniform(0.25, 0.75)))
     colour = _contrasting_colour(rng, canvas, fragments, glyph.alpha, top, left)
@@ -197,7 +195,7 @@ def _background(rng: np.random.Generator, split: Split, size: tuple[int, int]) -
     regions = load_photograph_regions(split)
     photograph = int(rng.integers(len(regions)))
     region = regions[photograph]
-    # The widest window of the scene's shape that fits; a part of it adds variety in scale.
+    # A random fraction of the largest crop with the scene's aspect ratio varies the scale.
     fit = min(region.shape[0] / size[0], region.shape[1] / size[1])
     scale = fit * float(rng.uniform(0.5, 1.0))
     height, width = max(1, int(size[0] * scale)), max(1, int(size[1] * scale))
@@ -243,23 +241,23 @@ def _draw_glyph(
         )
         if alpha.shape[0] <= size[0] and alpha.shape[1] <= size[1]:
             return _Glyph(label, int(scans.indices[chosen]), alpha)
-        # Turned, stretched and with its soft edge, a big digit can outgrow a small picture.
+        # Rotation, stretch and the soft edge can make a large digit exceed a small image.
         pixels_per_cell *= 0.9
 
 
-# Kept, for the blurs take longer than the rest of a glyph: 66 MB once every scan was drawn.
+# Cached, since the blurs take longer than the rest of a glyph: 66 MB for all scans.
 @cache
 def _landscape(split: Split, chosen: int) -> Plane:
-    """Interpolate the 8 by 8 coverages of a split's scan; its stroke is what rises above a level.
+    """Interpolate the 8x8 coverage of a scan; its stroke is the part above a level.
 
-    Callers share the result: it must not be written to.
+    The result is shared between callers and must not be modified.
     """
     scan = load_digit_scans(split).images[chosen]
     padded = np.pad(scan / scan.max(), MARGIN)
     side = padded.shape[0] * CELL
     coarse = cv2.resize(padded, (side, side), interpolation=cv2.INTER_CUBIC)
     smooth = cv2.GaussianBlur(coarse, (0, 0), 0.25 * CELL)
-    # The loop of a 6 or an 8 is a dent of one cell: without deepening it would be filled.
+    # The loop of a 6 or an 8 is one cell wide: without sharpening it would be filled.
     landscape: Plane = smooth + SHARPENING * (smooth - cv2.GaussianBlur(smooth, (0, 0), CELL))
     return landscape
 
@@ -267,9 +265,9 @@ def _landscape(split: Split, chosen: int) -> Plane:
 def _rasterise(
     landscape: Plane, *, pixels_per_cell: float, stretch: float, degrees: float, level: float
 ) -> Plane:
-    """Turn what rises above `level` into a smooth opaque stroke of any size.
+    """Render the part above `level` as an opaque stroke of any size.
 
-    Its edge is softened over about two pixels whatever the size.
+    Its edge is softened over about two pixels at every size.
     """
     side = landscape.shape[0]
     radians = np.deg2rad(degrees)
@@ -289,7 +287,7 @@ def _rasterise(
 def _cover(
     digits: list[Digit], full_areas: list[int], glyph: _Glyph, top: int, left: int
 ) -> list[Digit] | None:
-    """Take the new glyph's pixels from the digits below; None where that would hide one."""
+    """Remove the new glyph's pixels from the digits behind; None if that would hide one."""
     height, width = glyph.alpha.shape
     box = (left, top, width, height)
     if any(_box_iou(box, digit.box) > MAX_BOX_IOU for digit in digits):
@@ -315,7 +313,7 @@ def _box_iou(first: tuple[int, int, int, int], second: tuple[int, int, int, int]
 def _border_position(
     rng: np.random.Generator, shape: tuple[int, ...], size: tuple[int, int]
 ) -> tuple[int, int]:
-    """Place a fragment's top left corner so that a side of the picture cuts most of it off."""
+    """Place a fragment's top left corner so that the image border cuts most of it off."""
     top = int(rng.integers(-shape[0] // 2, size[0] - shape[0] // 2))
     left = int(rng.integers(-shape[1] // 2, size[1] - shape[1] // 2))
     shown = float(rng.uniform(0.15, 0.4))
@@ -334,7 +332,7 @@ def _border_position(
 def _overlap(
     canvas: npt.NDArray[Any], alpha: Plane, top: int, left: int
 ) -> tuple[npt.NDArray[Any], Plane]:
-    """The parts of canvas (a view) and alpha that lie over each other."""
+    """Return the overlapping parts of canvas and alpha, as views."""
     height, width = canvas.shape[:2]
     first_row, first_column = max(top, 0), max(left, 0)
     last_row = min(top + alpha.shape[0], height)
@@ -348,10 +346,9 @@ def _overlap(
 def _contrasting_colour(
     rng: np.random.Generator, canvas: Plane, others: Mask, alpha: Plane, top: int, left: int
 ) -> Plane:
-    """Draw colours until one stands out in brightness from nearly all it is drawn over.
+    """Sample colours until one differs in brightness from nearly all pixels it covers.
 
-    The background and what is seen of other digits there count alike, however few pixels each
-    has.
+    Background and other digits count equally, whatever their number of pixels.
     """
     below, _ = _overlap(canvas, alpha, top, left)
     other, _ = _overlap(others, alpha, top, left)

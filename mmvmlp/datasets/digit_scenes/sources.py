@@ -1,6 +1,6 @@
-"""The raw material: scans of handwritten digits and photographs, split into train and val.
+"""Source images: scans of handwritten digits, and photographs, split into train and val.
 
-Both come with scikit-learn, so nothing is downloaded.
+Both are part of scikit-learn, so nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy.typing as npt
 Split = Literal['train', 'val']
 SPLITS: tuple[Split, ...] = ('train', 'val')
 
-# Every writer filled in one form with the same text (0 to 9 three times, then a hundred digits),
-# and scikit-learn keeps the scans in the forms' order. The text starts anew at these scans.
+# Every writer filled in a form with the same text (0 to 9 three times, then a hundred digits), and
+# scikit-learn keeps the scans in the order of the forms. Forms start at these scans.
 FORM_STARTS = (0, 130, 256, 386, 516, 646, 776, 906, 1029, 1157, 1287, 1415, 1545, 1667)
 FIRST_VAL_FORM = 11
 
@@ -30,8 +30,8 @@ class DigitScans:
 
     Attributes:
         images: Stroke coverage in [0, 1], shape (N, 8, 8).
-        labels: The digit written, 0 to 9, shape (N,).
-        indices: Position in scikit-learn's 1797 scans, shape (N,).
+        labels: Digits, 0 to 9, shape (N,).
+        indices: Indices in scikit-learn's 1797 scans, shape (N,).
     """
 
     images: npt.NDArray[np.float32]
@@ -41,16 +41,15 @@ class DigitScans:
 
 @dataclass(frozen=True)
 class Photograph:
-    """A photograph of scikit-learn's and how its columns are shared out.
+    """A photograph from scikit-learn, and the split of its columns.
 
     Attributes:
-        file_name: Its name within scikit-learn.
-        title: What it shows.
+        file_name: File name in scikit-learn.
+        title: Title.
         author: Flickr name of the photographer.
-        page: Address of the photograph.
-        columns: Per split, first column and the column after the last one. The limits are
-            multiples of 16, the JPEG block with halved chroma, so that no compressed block is
-            in two splits.
+        page: URL of the photograph.
+        columns: First column and column after the last, by split. They are multiples of 16, the
+            JPEG block with subsampled chroma, so that no compressed block is in both splits.
     """
 
     file_name: str
@@ -83,7 +82,7 @@ def load_digit_scans(split: Split) -> DigitScans:
     """Load the scans of one split; no form has scans in both.
 
     Args:
-        split: 'train' has the first eleven forms (1415 scans), 'val' the last three (382 scans).
+        split: 'train' for the first eleven forms (1415 scans), 'val' for the last three (382).
 
     Returns:
         The scans in scikit-learn's order.
@@ -105,26 +104,26 @@ def load_photograph_regions(split: Split) -> tuple[npt.NDArray[np.uint8], ...]:
     """Load the part of each photograph that belongs to one split.
 
     Args:
-        split: 'train' or 'val'; their parts share no pixel.
+        split: 'train' or 'val'; their parts do not overlap.
 
     Returns:
-        One RGB picture of shape (427, columns, 3) for each of `PHOTOGRAPHS`.
+        RGB images of shape (427, columns, 3), one for each of `PHOTOGRAPHS`.
     """
     from sklearn.datasets import load_sample_image
 
     regions = []
     for photograph in PHOTOGRAPHS:
         start, stop = photograph.columns[split]
-        picture = np.asarray(load_sample_image(photograph.file_name), dtype=np.uint8)
-        regions.append(np.ascontiguousarray(picture[:, start:stop]))
+        image = np.asarray(load_sample_image(photograph.file_name), dtype=np.uint8)
+        regions.append(np.ascontiguousarray(image[:, start:stop]))
     return tuple(regions)
 
 
 def attribution() -> str:
-    """Say whose pictures and scans these are, under which licence, and what was changed.
+    """Return the authors, licences and changes of photographs and scans.
 
     Returns:
-        Plain text of several lines, as CC BY 2.0 asks to accompany every copy.
+        Plain text, which CC BY 2.0 requires with every copy.
     """
     photographs = '\n'.join(
         f'- "{photograph.title}" by {photograph.author}, {photograph.page}\n'
@@ -132,14 +131,14 @@ def attribution() -> str:
         for photograph in PHOTOGRAPHS
     )
     return (
-        'The backgrounds of these pictures are parts of two photographs:\n\n'
+        'The backgrounds of these images are parts of two photographs:\n\n'
         f'{photographs}\n\n'
         f'Both are licensed under {LICENSE_NAME},\n{LICENSE_URL}\n\n'
-        'Changes made: cut into crops, resized, mirrored, brightness and contrast changed, and\n'
+        'Changes made: cropped, resized, mirrored, brightness and contrast changed, and\n'
         'handwritten digits drawn over them. The photographers endorse neither this data nor\n'
         'its use.\n\n'
         'The digits are scans from "Optical Recognition of Handwritten Digits" by E. Alpaydin\n'
         'and C. Kaynak (UCI Machine Learning Repository, 1998, https://doi.org/10.24432/C50P49),\n'
         f'licensed under CC BY 4.0, https://creativecommons.org/licenses/by/4.0/, as distributed\n'
-        'with scikit-learn. Changes made: enlarged, smoothed, turned, stretched and coloured.\n'
+        'with scikit-learn. Changes made: enlarged, smoothed, rotated, stretched and coloured.\n'
     )

@@ -1,4 +1,4 @@
-"""Small data sets, one for each layout, made once."""
+"""Small data sets, one for each layout, generated once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TRAIN, VAL = 12, 11
 
 @pytest.fixture(scope='session')
 def coco_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Scenes higher than wide are made elsewhere; these are wider than high."""
+    """Scenes wider than high."""
     folder = tmp_path_factory.mktemp('coco') / 'digits'
     return make_digit_scenes(folder, 'coco', TRAIN, VAL, (96, 144), progress=False)
 
@@ -27,6 +27,6 @@ def ade_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope='session')
 def imagenet_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures of the default size."""
+    """Images of the default size."""
     folder = tmp_path_factory.mktemp('imagenet') / 'digits'
     return make_digit_scenes(folder, 'imagenet', TRAIN, VAL, progress=False)

@@ -1,4 +1,4 @@
-"""A request gives the same files every time, or an error, and never half a data set."""
+"""Generation is reproducible, and never leaves an incomplete data set."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def make(folder: Path, **options: Any) -> Path:
 
 
 def age(folder: Path) -> None:
-    """Make it look as if an earlier version of the generator, with fewer options, had made it."""
+    """Make a folder look as if an earlier generator version with fewer options had made it."""
     manifest = folder / 'digit_scenes.json'
     contents = json.loads(manifest.read_text())
     del contents['digit_height']
@@ -56,17 +56,17 @@ def run_tool(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize('layout', ['coco', 'ade', 'imagenet'])
-def test_same_seed_same_bytes_and_more_pictures_keep_the_first(tmp_path: Path, layout: str) -> None:
+def test_files_depend_on_seed_but_not_on_number_of_images(tmp_path: Path, layout: str) -> None:
     first = hashes(make(tmp_path / 'first', layout=layout))
     assert hashes(make(tmp_path / 'second', layout=layout)) == first
     assert hashes(make(tmp_path / 'other', layout=layout, seed=1)) != first
     bigger = hashes(make(tmp_path / 'bigger', layout=layout, train=6, val=5))
-    pictures = {name for name in first if name.endswith(('.jpg', '.png'))}
-    assert len(pictures) == (14 if layout == 'ade' else 7)
-    assert {name: bigger[name] for name in pictures} == {name: first[name] for name in pictures}
+    images = {name for name in first if name.endswith(('.jpg', '.png'))}
+    assert len(images) == (14 if layout == 'ade' else 7)
+    assert {name: bigger[name] for name in images} == {name: first[name] for name in images}
 
 
-def test_same_request_is_up_to_date(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_same_options_are_up_to_date(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = make(tmp_path / 'digits')
     times = {path: path.stat().st_mtime_ns for path in folder.rglob('*')}
     assert make(folder) == folder
@@ -74,7 +74,7 @@ def test_same_request_is_up_to_date(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert {path: path.stat().st_mtime_ns for path in folder.rglob('*')} == times
 
 
-def test_other_request_needs_overwrite(tmp_path: Path) -> None:
+def test_other_options_require_overwrite(tmp_path: Path) -> None:
     folder = make(tmp_path / 'digits')
     before = hashes(folder)
     with pytest.raises(FileExistsError, match='train 4 instead of 5'):
@@ -85,7 +85,7 @@ def test_other_request_needs_overwrite(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ['digits']
 
 
-def test_other_version_is_kept_unless_asked(
+def test_other_version_is_replaced_only_with_renew(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = make(tmp_path / 'digits')
@@ -104,7 +104,7 @@ def test_other_version_is_kept_unless_asked(
 
 
 @pytest.mark.parametrize('aged', [False, True])
-def test_renewing_keeps_scenes_of_other_options(tmp_path: Path, aged: bool) -> None:
+def test_renew_keeps_scenes_with_other_options(tmp_path: Path, aged: bool) -> None:
     folder = make(tmp_path / 'digits')
     if aged:
         age(folder)
@@ -114,7 +114,7 @@ def test_renewing_keeps_scenes_of_other_options(tmp_path: Path, aged: bool) -> N
     assert hashes(folder) == before
 
 
-def test_refusal_names_the_command_that_replaces(tmp_path: Path) -> None:
+def test_error_names_the_command_to_overwrite(tmp_path: Path) -> None:
     folder = make(tmp_path / 'my digits')
     request = {
         'train': 2,
@@ -157,7 +157,7 @@ def test_failed_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def full_disk(*_: object) -> None:
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr('mmvmlp.datasets.digit_scenes.layouts._write_picture', full_disk)
+    monkeypatch.setattr('mmvmlp.datasets.digit_scenes.layouts._write_image', full_disk)
     with pytest.raises(OSError, match='No space'):
         make(tmp_path / 'digits')
     assert not list(tmp_path.iterdir())
@@ -170,14 +170,14 @@ def test_failed_overwrite_keeps_the_old(tmp_path: Path, monkeypatch: pytest.Monk
     def full_disk(*_: object) -> None:
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr('mmvmlp.datasets.digit_scenes.layouts._write_picture', full_disk)
+    monkeypatch.setattr('mmvmlp.datasets.digit_scenes.layouts._write_image', full_disk)
     with pytest.raises(OSError, match='No space'):
         make(folder, seed=1, overwrite=True)
     assert hashes(folder) == before
     assert [path.name for path in tmp_path.iterdir()] == ['digits']
 
 
-def test_killed_run_leaves_nothing_that_looks_complete(tmp_path: Path) -> None:
+def test_killed_run_leaves_no_complete_folder(tmp_path: Path) -> None:
     folder = tmp_path / 'digits'
     process = subprocess.Popen(
         [sys.executable, str(TOOL), str(folder), '--train', '100000'],
@@ -200,7 +200,7 @@ def test_killed_run_leaves_nothing_that_looks_complete(tmp_path: Path) -> None:
     assert hashes(folder) == hashes(make(tmp_path / 'undisturbed'))
 
 
-def test_two_runs_at_once_make_it_once(tmp_path: Path) -> None:
+def test_simultaneous_runs_do_not_collide(tmp_path: Path) -> None:
     folder = tmp_path / 'digits'
     errors: list[BaseException] = []
 
@@ -225,15 +225,15 @@ def test_two_runs_at_once_make_it_once(tmp_path: Path) -> None:
         ('layout', 'voc', "'coco', 'ade', 'imagenet'"),
         ('train', 0, 'from 1'),
         ('val', -3, 'from 1'),
-        ('train', 2.5, 'whole number'),
+        ('train', 2.5, 'an integer'),
         ('size', 10, 'from 64 to 2048'),
         ('size', (64, 4096), 'from 64 to 2048'),
         ('size', (64, 64, 3), 'one or two'),
         ('seed', -1, 'from 0'),
         ('categories', 'coco', "'digits', 'coco80'"),
         ('digits_per_scene', (0, 3), 'from 1'),
-        ('digits_per_scene', (5, 3), 'least number first'),
-        ('digit_height', (0.5, 0.4), 'the least first'),
+        ('digits_per_scene', (5, 3), 'its minimum first'),
+        ('digit_height', (0.5, 0.4), 'minimum first'),
         ('digit_height', (0.0, 0.4), 'from 0.1 to 0.95'),
         ('digit_height', (0.5, 1.0), 'from 0.1 to 0.95'),
         ('digit_height', 0.5, 'two fractions'),
@@ -246,7 +246,7 @@ def test_bad_value_is_named(tmp_path: Path, name: str, value: Any, accepted: str
     assert not list(tmp_path.iterdir())
 
 
-def test_category_names_need_the_coco_layout(tmp_path: Path) -> None:
+def test_category_names_require_the_coco_layout(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='categories'):
         make(tmp_path / 'digits', layout='ade', categories='coco80')
 
@@ -254,9 +254,7 @@ def test_category_names_need_the_coco_layout(tmp_path: Path) -> None:
 def test_tool_reports_a_bad_value_in_one_line(tmp_path: Path) -> None:
     result = run_tool(tmp_path / 'digits', '--size', 10)
     assert result.returncode != 0
-    assert result.stderr.splitlines() == [
-        'error: size must be a whole number from 64 to 2048, got 10'
-    ]
+    assert result.stderr.splitlines() == ['error: size must be an integer from 64 to 2048, got 10']
 
 
 def test_tool_passes_its_options_on(tmp_path: Path) -> None:
@@ -277,8 +275,8 @@ def test_tool_passes_its_options_on(tmp_path: Path) -> None:
     assert hashes(tmp_path / 'tool') == hashes(made)
 
 
-def test_import_needs_no_deep_learning() -> None:
-    # The backbones need torch, and importing the package imports them; this package alone not.
+def test_import_needs_no_torch() -> None:
+    # A stub package, since importing mmvmlp itself may import torch.
     code = (
         'import sys, types; package = types.ModuleType("mmvmlp"); '
         f'package.__path__ = [{str(TOOL.parents[1] / "mmvmlp")!r}]; '
@@ -290,8 +288,7 @@ def test_import_needs_no_deep_learning() -> None:
 
 @pytest.mark.slow
 def test_default_size_takes_less_than_thirty_seconds(tmp_path: Path) -> None:
-    # The processor's seconds, for beside other work the clock's are more; the better of two times,
-    # for a host that others load makes those longer, too.
+    # CPU time, and the better of two runs, since other load affects both.
     def seconds_used() -> float:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         return usage.ru_utime + usage.ru_stime

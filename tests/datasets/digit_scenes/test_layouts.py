@@ -1,4 +1,4 @@
-"""Each layout holds the scenes exactly and loads in the toolbox it is for."""
+"""Each layout contains the scenes exactly, and loads in its toolbox."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def test_coco_annotations_are_the_masks(coco_folder: Path, split: str, count: in
     for index, image_id in enumerate(sorted(coco.imgs)):
         annotations = coco.loadAnns(coco.getAnnIds([image_id]))
         expected = scene(split, index)
-        picture = cv2.imread(str(coco_folder / f'{split}2017' / coco.imgs[image_id]['file_name']))
-        assert picture.shape == (*SIZE, 3)
-        assert np.abs(picture[..., ::-1].astype(int) - expected.image).mean() < 6
+        image = cv2.imread(str(coco_folder / f'{split}2017' / coco.imgs[image_id]['file_name']))
+        assert image.shape == (*SIZE, 3)
+        assert np.abs(image[..., ::-1].astype(int) - expected.image).mean() < 6
         assert len(annotations) == len(expected.digits)
         for annotation, digit in zip(annotations, expected.digits, strict=True):
             assert np.array_equal(coco.annToMask(annotation), digit.mask)
@@ -56,7 +56,7 @@ def test_coco_identifiers_are_unique_across_splits(coco_folder: Path) -> None:
     assert contents[0]['licenses'][0]['url'].endswith('/by/2.0/')
 
 
-def test_coco80_table_is_cocos() -> None:
+def test_coco80_table_matches_coco() -> None:
     from mmdet.datasets import CocoDataset
 
     categories = list_categories('coco80')
@@ -152,7 +152,7 @@ def test_mmpretrain_loads_imagenet(imagenet_folder: Path, split: str, count: int
     assert labels == sorted(index % 10 for index in range(count))
 
 
-def test_every_layout_carries_the_attribution(
+def test_every_layout_has_the_attribution(
     coco_folder: Path, ade_folder: Path, imagenet_folder: Path
 ) -> None:
     for folder in (coco_folder, ade_folder, imagenet_folder):

@@ -1,4 +1,4 @@
-"""Scenes: what a mask says is what the picture shows."""
+"""Scenes: masks match images, and scenes are varied and reproducible."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ def test_clutter_of_any_size(
     assert digit.mask.any()
 
 
-def test_clutter_has_as_many_digits_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clutter_has_the_requested_number_of_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
     draw = scenes._draw_glyph
     monkeypatch.setattr(
         scenes, '_draw_glyph', lambda *arguments: drawn.append(arguments) or draw(*arguments)
     )
-    for asked in ((1, 1), (3, 5)):
+    for requested in ((1, 1), (3, 5)):
         counts = set()
         for index in range(30):
             drawn.clear()
@@ -85,15 +85,15 @@ def test_clutter_has_as_many_digits_as_asked(monkeypatch: pytest.MonkeyPatch) ->
                 index,
                 seed=0,
                 size=(64, 64),
-                digits_per_scene=asked,
+                digits_per_scene=requested,
                 digit_height=(0.5, 0.8),
                 label=7,
             )
             counts.add(len(drawn))
-        assert counts == set(range(asked[0], asked[1] + 1))
+        assert counts == set(range(requested[0], requested[1] + 1))
 
 
-def test_number_of_digits_is_as_asked() -> None:
+def test_scene_has_the_requested_number_of_digits() -> None:
     counts = [len(compose(index).digits) for index in range(60)]
     assert set(counts) == {3, 4, 5, 6}
 
@@ -118,7 +118,7 @@ def test_scenes_are_varied() -> None:
     assert overlaps > 20
 
 
-def test_digits_stand_out_from_what_surrounds_them() -> None:
+def test_digits_contrast_with_their_surroundings() -> None:
     steps = []
     for index in range(30):
         scene = compose(index, 'val')
@@ -146,7 +146,7 @@ def test_scene_depends_on_seed_split_and_index_only() -> None:
 
 
 @pytest.mark.parametrize('split', SPLITS)
-def test_scans_come_from_the_own_split(split: Split) -> None:
+def test_scans_come_from_their_own_split(split: Split) -> None:
     own = set(load_digit_scans(split).indices)
     for index in range(20):
         assert {digit.scan for digit in compose(index, split).digits} <= own

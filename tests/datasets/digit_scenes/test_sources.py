@@ -1,4 +1,4 @@
-"""What train and val are made of has nothing in common."""
+"""Sources of train and val are disjoint."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_every_form_repeats_the_same_text() -> None:
     ]
     assert len(forms[0]) == 130
     for form in forms:
-        # A few scans were lost, so a form is the text with some digits left out.
+        # A few scans are missing, so a form may lack some digits of the text.
         likeness = difflib.SequenceMatcher(None, forms[0], form, autojunk=False).ratio()
         assert likeness > 0.95
         assert difflib.SequenceMatcher(None, forms[0][:29], form[:29]).ratio() > 0.9
