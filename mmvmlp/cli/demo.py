@@ -13,7 +13,8 @@ from pathlib import Path
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.datasets.digit_scenes import make_digit_scenes
 from mmvmlp.output_files import write_atomically
-from mmvmlp.visualization.figures import draw_contact_sheet, draw_training_curves
+from mmvmlp.visualization.contact_sheet import draw_contact_sheet
+from mmvmlp.visualization.training_curves import draw_training_curves
 
 CONFIG = 'mmvmlp::mask_rcnn_hire_mlp_t_digits.py'
 DATA = Path('data/digits')

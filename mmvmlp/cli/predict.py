@@ -1,4 +1,4 @@
-"""Predict on images with a trained model: a picture for each, and a JSON file for all."""
+"""Predict on images with a trained model: a drawing of each, and a JSON file for all."""
 
 import argparse
 from pathlib import Path
@@ -8,7 +8,9 @@ import torch
 from mmvmlp.cli.arguments import add_config_options
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.config.loading import load_config
-from mmvmlp.inference.prediction import find_images, make_predictor, predict_files
+from mmvmlp.inference.images import find_images
+from mmvmlp.inference.prediction_files import predict_files
+from mmvmlp.inference.predictors import make_predictor
 from mmvmlp.output_files import check_folder_can_be_written
 
 
@@ -67,5 +69,5 @@ def main() -> int:
                 'score_threshold': arguments.score_threshold,
             },
         )
-    print(f'{len(images)} pictures and {json_file.name} are in {arguments.out_dir}')
+    print(f'{len(images)} drawings and {json_file.name} are in {arguments.out_dir}')
     return 0

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.runner import load_checkpoint as load_with_mmengine
 
 import mmvmlp
-from mmvmlp.visualization.figures import draw_contact_sheet
+from mmvmlp.visualization.contact_sheet import draw_contact_sheet
 
 CONFIG = 'configs/mask_rcnn_hire_mlp_t_digits.py'
 SMALL = (

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmvmlp.visualization.figures import draw_training_curves, smooth
+from mmvmlp.visualization.training_curves import draw_training_curves, smooth
 from mmvmlp.visualization.training_log import read_training_log
 
 
@@ -66,9 +66,9 @@ def test_curves_are_drawn_and_pyplot_is_left_alone(tmp_path):
     scalars = write(tmp_path / 'scalars.json', epochs(1, 4))
     backend = matplotlib.get_backend()
     draw_training_curves(scalars, tmp_path / 'curves.png')
-    picture = np.asarray(Image.open(tmp_path / 'curves.png').convert('RGB'))
-    assert picture.shape[1] > 1000
-    assert picture.std() > 10
+    image = np.asarray(Image.open(tmp_path / 'curves.png').convert('RGB'))
+    assert image.shape[1] > 1000
+    assert image.std() > 10
     assert matplotlib.pyplot.get_fignums() == []
     assert matplotlib.get_backend() == backend
     assert sorted(path.name for path in tmp_path.iterdir()) == ['curves.png', 'scalars.json']

@@ -7,7 +7,7 @@ from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 
 from mmvmlp.config.loading import load_config
-from mmvmlp.visualization.figures import draw_contact_sheet
+from mmvmlp.visualization.contact_sheet import draw_contact_sheet
 
 DIGITS_CONFIG = 'configs/mask_rcnn_hire_mlp_t_digits.py'
 

@@ -1,26 +1,18 @@
-"""The pictures of a training run: predictions beside the ground truth, and its curves."""
+"""Curves of a training run: losses and validation metrics over its iterations."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from mmcv.transforms import Compose
-from mmengine.config import Config
-from mmengine.registry import DATASETS
 
-from mmvmlp.config.loading import load_config
-from mmvmlp.datasets.loading import BACKEND_NAME
-from mmvmlp.inference.prediction import DetectionPredictor, load_trained_model
 from mmvmlp.output_files import write_atomically
-from mmvmlp.visualization.drawing import Comparison, Instances, draw_comparisons, save_picture
 from mmvmlp.visualization.training_log import Points, TrainingLog, read_training_log
 
 AP_NAMES = {
@@ -42,67 +34,6 @@ LOSS_NAMES = {
 
 SMOOTHING_SHARE = 0.08
 COLOURS = ('#222222', '#1f77b4', '#17a2b8', '#d62728', '#ff9f1c', '#6a4c93', '#2ca02c', '#8c564b')
-
-
-def draw_contact_sheet(
-    config: Config | str | Path,
-    checkpoint: str | Path,
-    out_file: Path,
-    count: int = 12,
-    score_threshold: float = 0.3,
-    device: str = 'cpu',
-) -> None:
-    """Draw validation images of a detector, each with its ground truth beside the prediction.
-
-    Args:
-        config: Or its file, of a detector of mmdet; the images are those of its ``val_dataloader``.
-        checkpoint: Of the whole model, as training writes it.
-        out_file: What to write; its suffix is the format.
-        count: How many images, taken evenly over the data.
-        score_threshold: Predictions with a lower score are not drawn.
-        device: ``'cpu'``, ``'cuda'`` or one GPU, ``'cuda:1'``.
-
-    Raises:
-        FileNotFoundError: If there is no such checkpoint.
-        CheckpointError: If it cannot be read or is of another model.
-        ImageReadError: With the path, if an image is damaged.
-        ValueError: If `count` is less than one.
-    """
-    if count < 1:
-        raise ValueError(f'count={count}: at least one image must be drawn')
-    if not isinstance(config, Config):
-        config = load_config(config)
-    predictor = DetectionPredictor(load_trained_model(config, checkpoint, device), score_threshold)
-    dataset = DATASETS.build(config.val_dataloader.dataset)
-    read = Compose(
-        [
-            {'type': 'LoadImageFromFile', 'backend_args': {'backend': BACKEND_NAME}},
-            {
-                'type': 'LoadAnnotations',
-                'with_bbox': True,
-                'with_mask': getattr(predictor.model, 'with_mask', False),
-            },
-        ]
-    )
-    comparisons = []
-    chosen = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)
-    for index in chosen:
-        annotated = read(dataset.get_data_info(int(index)))
-        comparisons.append(
-            Comparison(
-                picture=np.ascontiguousarray(annotated['img'][..., ::-1]),
-                annotated=_annotated_instances(annotated),
-                predicted=predictor.find(annotated['img']),
-                caption=Path(annotated['img_path']).name,
-            )
-        )
-    sheet = draw_comparisons(
-        comparisons,
-        predictor.class_names,
-        title=f'{len(comparisons)} of {len(dataset)} validation images',
-        headings=('ground truth', f'prediction, score ≥ {score_threshold:g}'),
-    )
-    save_picture(sheet, out_file)
 
 
 def draw_training_curves(scalars_json: Path | Sequence[Path], out_file: Path) -> None:
@@ -208,15 +139,4 @@ def _plot_metrics(panel: Axes, metrics: Mapping[str, Points]) -> None:
         title='after the last validation',
         alignment='left',
         loc='lower right' if risen else 'upper left',
-    )
-
-
-def _annotated_instances(results: dict[str, Any]) -> Instances:
-    # Regions that COCO marks as crowds count neither as found nor as missed.
-    kept = ~results['gt_ignore_flags'].astype(bool)
-    masks = results.get('gt_masks')
-    return Instances(
-        boxes=results['gt_bboxes'].numpy().astype(np.float32).reshape(-1, 4)[kept],
-        labels=results['gt_bboxes_labels'].astype(np.int64)[kept],
-        masks=None if masks is None else masks.to_ndarray().astype(bool)[kept],
     )

@@ -1,0 +1,52 @@
+"""Image files named by paths, folders and patterns."""
+
+import glob
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm')
+"""What counts as an image in a folder; a file that is named is one whatever it ends with."""
+
+
+def find_images(names: Sequence[str]) -> list[Path]:
+    """Find the images that files, folders and patterns name.
+
+    Args:
+        names: Files; folders, of which the images directly in them are taken; patterns with
+            ``*``, ``?``, ``[...]`` and ``**`` for folders below folders.
+
+    Returns:
+        The files, each once, those of a folder or a pattern in the order of their names.
+
+    Raises:
+        FileNotFoundError: If a file or folder is missing, or a folder or pattern has no image.
+    """
+    found: dict[Path, Path] = {}
+    for name in names:
+        for path in _images_named(name):
+            found.setdefault(path.resolve(), path)
+    return list(found.values())
+
+
+def _images_named(name: str) -> list[Path]:
+    path = Path(name)
+    if path.is_dir():
+        images = _images_among(path.iterdir())
+        if not images:
+            raise FileNotFoundError(
+                f'folder {name!r}: there is no image in it ({", ".join(IMAGE_SUFFIXES)}); '
+                'folders below it are not searched'
+            )
+        return images
+    if path.is_file():
+        return [path]
+    if glob.has_magic(name):
+        images = _images_among(Path(match) for match in glob.glob(name, recursive=True))
+        if not images:
+            raise FileNotFoundError(f'pattern {name!r}: no image matches it')
+        return images
+    raise FileNotFoundError(f'image {name!r}: there is no such file or folder')
+
+
+def _images_among(paths: Iterable[Path]) -> list[Path]:
+    return sorted(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES)
