@@ -8,23 +8,29 @@ from pathlib import Path
 
 import mmcv
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 from mmengine.structures import InstanceData
+from PIL import Image, ImageDraw, ImageFont
 
 from mmvmlp.config.loading import load_config
 from mmvmlp.datasets.loading import BACKEND_NAME
 from mmvmlp.inference.predictors import DetectionPredictor
 from mmvmlp.inference.trained_model import load_trained_model
-from mmvmlp.visualization.drawing import ImageArray, draw_instances, save_image
+from mmvmlp.visualization.drawing import (
+    DARK,
+    LIGHT,
+    ImageArray,
+    draw_instances,
+    letters,
+    save_image,
+)
 
 GAP_IN_PAIR = 6
 GAP_BETWEEN_PAIRS = 36
 TITLE_HEIGHT = 110
-DOTS_PER_INCH = 100
+GREY = (110, 110, 110)
 
 
 @dataclass(frozen=True)
@@ -136,39 +142,28 @@ def draw_comparisons(
     pairs = [_draw_pair(comparison, class_names, tile) for comparison in comparisons]
     columns = min(pairs_per_row, len(pairs))
     rows = -(-len(pairs) // columns)
-    pair_height, pair_width = np.max([pair.shape[:2] for pair in pairs], axis=0)
+    pair_height, pair_width = (max(pair.shape[axis] for pair in pairs) for axis in (0, 1))
     gap = GAP_BETWEEN_PAIRS
-    width = columns * (pair_width + gap) + gap
-    height = TITLE_HEIGHT + rows * (pair_height + gap)
-    figure = Figure(figsize=(width / DOTS_PER_INCH, height / DOTS_PER_INCH), dpi=DOTS_PER_INCH)
-    # A figure with its own canvas leaves alone the state that matplotlib.pyplot shares.
-    canvas = FigureCanvasAgg(figure)
-    figure.text(gap / width, 1 - gap / height, title, fontsize=24, verticalalignment='top')
-    # Panels as large as the pairs in pixels, so that no drawing is resampled.
-    panels = figure.subplots(
-        rows,
-        columns,
-        squeeze=False,
-        gridspec_kw={
-            'left': gap / width,
-            'right': 1 - gap / width,
-            'top': 1 - TITLE_HEIGHT / height,
-            'bottom': gap / height,
-            'wspace': gap / pair_width,
-            'hspace': gap / pair_height,
-        },
+    sheet = Image.new(
+        'RGB',
+        (columns * (pair_width + gap) + gap, TITLE_HEIGHT + rows * (pair_height + gap)),
+        LIGHT,
     )
-    for panel in panels.flat:
-        panel.spines[:].set_visible(False)
-        panel.tick_params(length=0, labelsize=16, labeltop=True, labelbottom=False)
-        panel.set(xticks=[], yticks=[])
-    for panel, pair, comparison in zip(panels.flat, pairs, comparisons, strict=False):
-        panel.imshow(pair, interpolation='nearest')
-        panel.set_xlabel(comparison.caption, loc='left', fontsize=11, color='dimgray')
-    for panel, pair in zip(panels[0], pairs, strict=False):
-        panel.set_xticks([pair.shape[1] / 4, pair.shape[1] * 3 / 4], headings)
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3]
+    draw = ImageDraw.Draw(sheet)
+    draw.text((gap, 22), title, DARK, _fitting_font(title, 34, sheet.width - 2 * gap))
+    for index, (pair, comparison) in enumerate(zip(pairs, comparisons, strict=True)):
+        row, column = divmod(index, columns)
+        left = gap + column * (pair_width + gap)
+        top = TITLE_HEIGHT + row * (pair_height + gap)
+        height, width = pair.shape[:2]
+        sheet.paste(Image.fromarray(pair), (left, top))
+        font = _fitting_font(comparison.caption, 16, width)
+        draw.text((left, top + height + 4), comparison.caption, GREY, font)
+        for heading, middle in zip(headings, (width / 4, width * 3 / 4), strict=True):
+            if row == 0:
+                font = _fitting_font(heading, 24, width / 2)
+                draw.text((left + middle, top - 10), heading, DARK, font, anchor='ms')
+    return np.asarray(sheet)
 
 
 def _draw_pair(comparison: Comparison, class_names: Sequence[str], tile: int) -> ImageArray:
@@ -179,3 +174,8 @@ def _draw_pair(comparison: Comparison, class_names: Sequence[str], tile: int) ->
     )
     gap = np.full((len(annotated), GAP_IN_PAIR, 3), 255, dtype=np.uint8)
     return np.hstack([annotated, gap, predicted])
+
+
+def _fitting_font(text: str, size: int, width: float) -> ImageFont.FreeTypeFont:
+    length = max(letters(size).getlength(text), 1)
+    return letters(max(8, min(size, int(size * width / length))))

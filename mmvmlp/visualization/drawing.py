@@ -176,6 +176,15 @@ def draw_text(image: ImageArray, text: str, scale: float = 1.0) -> ImageArray:
     return _with_texts(_resized(image, scale), np.zeros((1, 4)), [text], [DARK])
 
 
+@cache
+def letters(size: int) -> ImageFont.FreeTypeFont:
+    """Return the font of all drawings, `size` pixels high."""
+    # Every system has other fonts; matplotlib brings this one.
+    return ImageFont.truetype(
+        Path(matplotlib.get_data_path(), 'fonts', 'ttf', 'DejaVuSans.ttf'), size
+    )
+
+
 def save_image(image: ImageArray | npt.NDArray[np.uint16], file: Path) -> None:
     """Write an image, or an index map of shape (H, W), so that the file is whole or not there.
 
@@ -201,14 +210,6 @@ def _letter_size(canvas: ImageArray) -> int:
     return round(min(max(max(canvas.shape[:2]) / 40, 16), 32))
 
 
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    # Every system has other fonts; matplotlib brings this one.
-    return ImageFont.truetype(
-        Path(matplotlib.get_data_path(), 'fonts', 'ttf', 'DejaVuSans.ttf'), size
-    )
-
-
 def _fill(canvas: ImageArray, mask: npt.NDArray[np.bool_], colour: Colour, line: int) -> None:
     size = canvas.shape[1::-1]
     inside = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) >= 0.5
@@ -224,7 +225,7 @@ def _with_texts(
     """Write each box's text beside it, where it covers as little as can be of others and boxes."""
     sheet = Image.fromarray(canvas)
     draw = ImageDraw.Draw(sheet)
-    font = _font(_letter_size(canvas))
+    font = letters(_letter_size(canvas))
     margin = max(2, _letter_size(canvas) // 6)
     placed: Rectangles = np.zeros((0, 4))
     # The highest score last, so that it is on top of others where there is no room for all.

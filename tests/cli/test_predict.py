@@ -77,8 +77,8 @@ def images(tmp_path_factory, digits_folder):
     for name, image in (('a', first), ('b', second)):
         (folder / name).mkdir()
         shutil.copy(image, folder / name / 'scene.jpg')
-    picture = cv2.imread(str(first))
-    cv2.imwrite(str(folder / 'a' / 'wide.png'), cv2.resize(picture, (260, 130)))
+    scene = cv2.imread(str(first))
+    cv2.imwrite(str(folder / 'a' / 'wide.png'), cv2.resize(scene, (260, 130)))
     (folder / 'a' / 'notes.txt').write_text('no image')
     return folder
 
@@ -103,7 +103,7 @@ def files_in(folder: Path):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_detector_gives_boxes_masks_and_pictures(tmp_path, detector, images):
+def test_a_detector_gives_boxes_masks_and_drawings(tmp_path, detector, images):
     predict(
         *(images / 'a', images / 'b' / '*.jpg', images / 'a' / 'scene.jpg'),
         *('--config', DIGITS_CONFIG, '--checkpoint', detector, '--out-dir', tmp_path / 'out'),
@@ -115,9 +115,9 @@ def test_a_detector_gives_boxes_masks_and_pictures(tmp_path, detector, images):
     names = {f'{folder}/{name}' for folder, name in (('a', 'scene.jpg'), ('b', 'scene.jpg'))}
     assert set(by_path) == {str(images / name) for name in (*names, 'a/wide.png')}
     assert files_in(tmp_path / 'out') == sorted(
-        ['predictions.json', *(image['picture'] for image in contents['images'])]
+        ['predictions.json', *(image['drawing'] for image in contents['images'])]
     )
-    assert {image['picture'] for image in contents['images']} == {
+    assert {image['drawing'] for image in contents['images']} == {
         'a_scene.jpg',
         'b_scene.jpg',
         'wide.jpg',
@@ -125,7 +125,7 @@ def test_a_detector_gives_boxes_masks_and_pictures(tmp_path, detector, images):
     for path, image in by_path.items():
         original = cv2.imread(path)
         assert (image['height'], image['width']) == original.shape[:2]
-        drawn = cv2.imread(str(tmp_path / 'out' / image['picture']))
+        drawn = cv2.imread(str(tmp_path / 'out' / image['drawing']))
         # Small images are drawn enlarged by a whole number.
         factor = drawn.shape[0] // original.shape[0]
         assert drawn.shape[:2] == tuple(factor * side for side in original.shape[:2])
@@ -198,7 +198,7 @@ def test_a_segmentor_gives_a_map_of_classes(tmp_path, images):
             assert entry['class_name'] == names[entry['label']]
             assert entry['pixels'] == (indices == entry['label']).sum() > 0
         assert sum(entry['pixels'] for entry in image['classes']) == size[0] * size[1]
-        assert (tmp_path / 'out' / image['picture']).is_file()
+        assert (tmp_path / 'out' / image['drawing']).is_file()
 
 
 def test_a_classifier_gives_its_five_best_classes(tmp_path, images):

@@ -1,4 +1,4 @@
-"""Which images are meant, what their pictures are called, and what is refused."""
+"""Drawings have names of their own, and no run replaces an image or leaves half a result."""
 
 from pathlib import Path
 
@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mmvmlp.inference.prediction import Outcome, find_images, picture_names, predict_files
+from mmvmlp.inference.prediction_files import drawing_names, predict_files
+from mmvmlp.inference.predictors import Outcome
 
 
 def write_images(folder: Path, *names: str) -> list[Path]:
@@ -31,19 +32,6 @@ class FindsNothing:
         return Outcome({'detections': []}, image)
 
 
-def test_files_folders_and_patterns(tmp_path):
-    a, b, c = write_images(tmp_path, 'b.png', 'a.JPG', 'deep/c.jpg')
-    (tmp_path / 'notes.txt').write_text('')
-    assert find_images([str(tmp_path)]) == [b, a]
-    assert find_images([f'{tmp_path}/**/*']) == [b, a, c]
-    assert find_images([str(a), str(tmp_path), f'{tmp_path}/*.png']) == [a, b]
-
-
-def test_a_file_name_that_looks_like_a_pattern_is_a_file(tmp_path):
-    (odd,) = write_images(tmp_path, 'scene[1].png')
-    assert find_images([str(odd)]) == [odd]
-
-
 @pytest.mark.parametrize(
     ('images', 'expected'),
     [
@@ -55,15 +43,15 @@ def test_a_file_name_that_looks_like_a_pattern_is_a_file(tmp_path):
         (['x/a.jpg', 'x/A.jpg'], None),
     ],
 )
-def test_pictures_have_different_names(images, expected):
-    names = picture_names([Path(image) for image in images])
+def test_drawings_have_different_names(images, expected):
+    names = drawing_names([Path(image) for image in images])
     assert len({name.casefold() for name in names}) == len(images)
     assert all('/' not in name for name in names)
     if expected:
         assert names == expected
 
 
-def test_an_image_is_never_replaced_by_its_picture(tmp_path):
+def test_an_image_is_never_replaced_by_its_drawing(tmp_path):
     (image,) = write_images(tmp_path, 'a.jpg')
     before = image.read_bytes()
     with pytest.raises(ValueError, match=r'would replace it'):
@@ -71,7 +59,7 @@ def test_an_image_is_never_replaced_by_its_picture(tmp_path):
     assert image.read_bytes() == before
 
 
-def test_a_failure_in_the_middle_leaves_whole_pictures_and_no_json(tmp_path):
+def test_a_failure_in_the_middle_leaves_whole_drawings_and_no_json(tmp_path):
     images = write_images(tmp_path / 'in', 'a.jpg', 'b.jpg', 'c.jpg')
     with pytest.raises(RuntimeError, match='out of memory'):
         predict_files(FindsNothing(fail_at=3), images, tmp_path / 'out', progress=False)

@@ -29,7 +29,7 @@ def checkpoint(config, tmp_path):
 def test_a_sheet_of_validation_images(tmp_path, config, checkpoint):
     draw_contact_sheet(config, checkpoint, tmp_path / 'sheet.png', count=4, score_threshold=1.0)
     sheet = np.asarray(Image.open(tmp_path / 'sheet.png'))
-    # Two rows of at most three pairs of pictures a third of a thousand pixels wide.
+    # Two rows of at most three pairs of images a third of a thousand pixels wide.
     assert 2000 < sheet.shape[1] < 2600
     assert 800 < sheet.shape[0] < 1100
     # With nothing above the threshold the prediction's side is the bare image, the other is not.
