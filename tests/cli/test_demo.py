@@ -1,6 +1,5 @@
 """The demo from end to end, on a few scenes."""
 
-import importlib.util
 import json
 import shlex
 import subprocess
@@ -9,6 +8,7 @@ from pathlib import Path
 import cv2
 import pytest
 
+from mmvmlp.cli import demo as module
 from mmvmlp.datasets.digit_scenes import make_digit_scenes
 
 CONFIG = """
@@ -26,19 +26,16 @@ default_hooks = dict(logger=dict(interval=1))
 
 @pytest.fixture
 def demo(tmp_path, monkeypatch):
-    spec = importlib.util.spec_from_file_location('demo', 'tools/demo.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     config = tmp_path / 'small_digits.py'
     data = tmp_path / 'digits'
-    config.write_text(CONFIG.format(base=module.CONFIG.resolve(), data=data))
+    config.write_text(CONFIG.format(base=module.CONFIG, data=data))
     make = module.make_digit_scenes
     monkeypatch.setattr(
         module,
         'make_digit_scenes',
         lambda folder, **kw: make(folder, **{**kw, 'train': 8, 'val': 4}),
     )
-    monkeypatch.setattr(module, 'CONFIG', config)
+    monkeypatch.setattr(module, 'CONFIG', str(config))
     monkeypatch.setattr(module, 'DATA', data)
     monkeypatch.setattr(module, 'WORK_DIR', tmp_path / 'work')
     return module
