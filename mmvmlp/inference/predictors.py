@@ -175,11 +175,12 @@ class ClassificationPredictor:
         from mmpretrain import ImageClassificationInferencer
 
         self.class_names = _class_names(model)
-        self.infer = ImageClassificationInferencer(model)
-        self.infer.classes = None
+        self.inferencer = ImageClassificationInferencer(model)
 
     def __call__(self, image: ImageArray) -> Outcome:
-        scores = self.infer(image)[0]['pred_scores']
+        # In steps, for a call shows a progress bar for every image.
+        (batch,) = self.inferencer.preprocess([image])
+        scores = self.inferencer.forward(batch)[0].pred_score.cpu().numpy()
         best = np.argsort(-scores, kind='stable')[:BEST_CLASSES]
         classes = [
             {
