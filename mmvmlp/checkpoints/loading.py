@@ -140,11 +140,11 @@ def _recognise(
     )
 
 
-Named = dict[str, tuple[str, torch.Tensor]]
+NamedTensors = dict[str, tuple[str, torch.Tensor]]
 """By key of the model: the original key in the checkpoint, and the tensor in the model's layout."""
 
 
-def _our_tensors(tensors: Mapping[str, torch.Tensor], prefix: str) -> Named:
+def _our_tensors(tensors: Mapping[str, torch.Tensor], prefix: str) -> NamedTensors:
     whole_model = any(key.startswith('backbone.') for key in tensors)
     if not whole_model:
         return {prefix + key: (key, tensor) for key, tensor in tensors.items()}
@@ -163,8 +163,8 @@ def _official_tensors(
     depths: Sequence[int],
     prefix: str,
     expected: Mapping[str, torch.Tensor],
-) -> Named:
-    named: Named = {}
+) -> NamedTensors:
+    named: NamedTensors = {}
     # Classifier keys come last, so that they do not replace other tensors.
     for key in sorted(tensors, key=lambda key: bool(re.search(official.classifier_keys, key))):
         name = official.our_name(key.removeprefix('backbone.'), depths)
@@ -178,7 +178,9 @@ def _official_tensors(
     return named
 
 
-def _compare(source: str, named: Named, expected: Mapping[str, torch.Tensor]) -> CheckpointReport:
+def _compare(
+    source: str, named: NamedTensors, expected: Mapping[str, torch.Tensor]
+) -> CheckpointReport:
     for key, (own, tensor) in named.items():
         if key in expected and tensor.is_floating_point() != expected[key].is_floating_point():
             raise CheckpointError(
@@ -202,7 +204,7 @@ def _compare(source: str, named: Named, expected: Mapping[str, torch.Tensor]) ->
 
 
 def _refuse_if_partial(
-    report: CheckpointReport, backbone: VisionMLP, prefix: str, named: Named
+    report: CheckpointReport, backbone: VisionMLP, prefix: str, named: NamedTensors
 ) -> None:
     """Raise if the backbone would be loaded only partially, or the checkpoint has more layers."""
     level_norms = tuple(f'{prefix}norm{level}.' for level in range(NUM_LEVELS))

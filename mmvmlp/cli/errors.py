@@ -12,7 +12,7 @@ from pathlib import Path
 from mmvmlp.checkpoints import CheckpointError
 from mmvmlp.datasets.loading import ImageReadError
 
-RAISED_ON_PURPOSE = (ValueError, TypeError, OSError, ImportError, AssertionError)
+EXPECTED_ERRORS = (ValueError, TypeError, OSError, ImportError, AssertionError)
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def one_clear_error(*packages: str) -> Iterator[None]:
     """
     try:
         yield
-    except RAISED_ON_PURPOSE as error:
+    except EXPECTED_ERRORS as error:
         message = _message(error, ('mmvmlp', *packages))
         if message is None:
             raise

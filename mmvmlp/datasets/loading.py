@@ -31,7 +31,7 @@ class ImageReadError(OSError):
 
 
 @register_backend(BACKEND_NAME, force=True)
-class WholeImageBackend(BaseStorageBackend):
+class CheckedImageBackend(BaseStorageBackend):
     """Reads image files and refuses damaged ones.
 
     For the toolboxes' own transform, which their inferencers look up by name::
@@ -60,9 +60,9 @@ class WholeImageBackend(BaseStorageBackend):
         if not contents:
             raise ImageReadError(f'image {str(filepath)!r} is empty')
         for start, end in END_MARKERS.items():
-            whole = not contents.startswith(start) or end in contents[-TAIL_BYTES:]
+            intact = not contents.startswith(start) or end in contents[-TAIL_BYTES:]
             # Phones append videos of any length.
-            if not whole and not _decodes_to_the_end(contents):
+            if not intact and not _is_decodable(contents):
                 raise ImageReadError(f'image {str(filepath)!r} is truncated')
         if contents.startswith(TIFF_STARTS) and _has_float_pixels(contents):
             raise ImageReadError(
@@ -86,13 +86,13 @@ def read_image(path: str | Path) -> npt.NDArray[np.uint8]:
     Raises:
         ImageReadError: If the file is missing, damaged or not an image.
     """
-    image: npt.NDArray[np.uint8] | None = mmcv.imfrombytes(WholeImageBackend().get(path))
+    image: npt.NDArray[np.uint8] | None = mmcv.imfrombytes(CheckedImageBackend().get(path))
     if image is None:
         raise ImageReadError(f'image {str(path)!r} is not an image, or is damaged')
     return image
 
 
-def _decodes_to_the_end(contents: bytes) -> bool:
+def _is_decodable(contents: bytes) -> bool:
     try:
         with Image.open(BytesIO(contents)) as image:
             image.load()

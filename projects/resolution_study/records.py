@@ -13,7 +13,7 @@ Record = dict[str, Any]
 
 
 class RecordFile:
-    """Records and the settings they were measured with; what is there is kept and added to.
+    """Records and the settings they were measured with, in an extensible file.
 
     Args:
         path: The JSON file. It appears with the first records, and is replaced whole.

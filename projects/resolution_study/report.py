@@ -99,16 +99,16 @@ class Measurements:
         for record in records:
             key = record['network'], record['policy'], record['size']
             self.values.setdefault(key, {})[record['seed']] = 100 * record[measure]
-        there = {network for network, _, _ in self.values}
-        self.networks = [network for network in TITLES if network in there]
+        tested = {network for network, _, _ in self.values}
+        self.networks = [network for network in TITLES if network in tested]
         self.fixed = [name for name in self.networks if self.policies(name) != [SIZE_FREE]]
         self.size_free = [name for name in self.networks if name not in self.fixed]
         self.sizes = sorted({size for _, _, size in self.values})
 
     def policies(self, network: str) -> list[str]:
         """Return the policies a network was tested with."""
-        there = {policy for name, policy, _ in self.values if name == network}
-        return [policy for policy in (*POLICIES, SIZE_FREE) if policy in there]
+        tested = {policy for name, policy, _ in self.values if name == network}
+        return [policy for policy in (*POLICIES, SIZE_FREE) if policy in tested]
 
     def spread(self, network: str, policy: str, size: int) -> Spread | None:
         """Return the spread over the seeds, if it was measured."""

@@ -353,7 +353,7 @@ def test_missing_packages(coco, monkeypatch):
 def test_large_data_is_sampled_and_annotations_are_read_once(coco, monkeypatch):
     monkeypatch.setattr('mmvmlp.config.check.images.FILES_DECODED', 2)
     for module in ('images', 'annotations', 'check'):
-        monkeypatch.setattr(f'mmvmlp.config.check.{module}.FILES_LOOKED_FOR', 3)
+        monkeypatch.setattr(f'mmvmlp.config.check.{module}.FILES_CHECKED', 3)
     read = []
     original = annotations_module._content
     monkeypatch.setattr(

@@ -108,10 +108,12 @@ def test_rates_follow_the_depth_and_norms_are_not_decayed(family, toolbox):
     assert of_layers == sorted(of_layers)
     expected = [LR * RATE**exponent for exponent in range(1, num_layers)]
     assert sorted(set(of_layers), reverse=True) == pytest.approx(expected)
-    behind = {name: group for name, group in settings.items() if name.startswith('backbone.norm')}
-    behind |= {name: g for name, g in settings.items() if not name.startswith('backbone.')}
-    assert len(behind) > 2
-    assert all(group['lr'] == LR for group in behind.values())
+    last_layer = {
+        name: group for name, group in settings.items() if name.startswith('backbone.norm')
+    }
+    last_layer |= {name: g for name, g in settings.items() if not name.startswith('backbone.')}
+    assert len(last_layer) > 2
+    assert all(group['lr'] == LR for group in last_layer.values())
     without_decay = {
         f'{module_name}.{name}'
         for module_name, module in model.named_modules()

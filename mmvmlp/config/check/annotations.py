@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.registry import DATASETS
 
-from mmvmlp.config.check.data_sets import FILES_LOOKED_FOR, base_settings, records
+from mmvmlp.config.check.data_sets import FILES_CHECKED, base_settings, records
 from mmvmlp.config.check.finding import Finding, shown
 from mmvmlp.config.check.registered import registered
 
@@ -96,18 +96,18 @@ def annotations(name: str, dataset: Any, files: Mapping[str, AnnotationFile]) ->
 
 def _categories(name: str, dataset: Any, file: AnnotationFile) -> Iterator[Finding]:
     """Compare the classes with the categories, whose order defines mmdet's labels."""
-    there = tuple(file.categories.values())
+    available = tuple(file.categories.values())
     wanted = tuple(dataset.metainfo['classes'])
     numbered = {
         label: file.categories[category]
         for category, label in getattr(dataset, 'cat2label', {}).items()
     }
-    if missing := [category for category in wanted if category not in there]:
+    if missing := [category for category in wanted if category not in available]:
         yield Finding(
             True,
             f'{name}: the annotation file has no category {shown(missing)}; it has '
-            f'{shown(there)}. mmdet silently ignores such classes',
-            f'metainfo=dict(classes={there!r})',
+            f'{shown(available)}. mmdet silently ignores such classes',
+            f'metainfo=dict(classes={available!r})',
         )
         return
     right = tuple(numbered[label] for label in sorted(numbered))
@@ -119,7 +119,7 @@ def _categories(name: str, dataset: Any, file: AnnotationFile) -> Iterator[Findi
             'Predictions would get wrong names',
             f'metainfo=dict(classes={right!r})',
         )
-    if unused := [category for category in there if category not in wanted]:
+    if unused := [category for category in available if category not in wanted]:
         yield Finding(
             False,
             f'{name}: annotations of {shown(unused)} are ignored, since these are not among its '
@@ -131,12 +131,12 @@ def _categories(name: str, dataset: Any, file: AnnotationFile) -> Iterator[Findi
 def _instances(name: str, dataset: Any) -> Iterator[Finding]:
     transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', None) or []
     masks = any(getattr(transform, 'with_mask', False) for transform in transforms)
-    looked = empty = crowds = 0
+    checked = empty = crowds = 0
     polygons = []
-    for record in records(dataset, FILES_LOOKED_FOR):
+    for record in records(dataset, FILES_CHECKED):
         if 'instances' not in record:
             return
-        looked += 1
+        checked += 1
         instances = record['instances']
         empty += not instances
         crowds += bool(instances) and all(item.get('ignore_flag') for item in instances)
@@ -145,27 +145,27 @@ def _instances(name: str, dataset: Any) -> Iterator[Finding]:
     if polygons:
         yield Finding(
             True,
-            f'{name}: {len(polygons)} of {looked} images have objects without a valid polygon (at '
+            f'{name}: {len(polygons)} of {checked} images have objects without a valid polygon (at '
             f'least 3 points, as x, y pairs), which mmdet silently drops: {shown(polygons)}',
             'polygons as [x1, y1, x2, y2, x3, y3, ...] in the annotation file',
         )
-    if looked and empty == looked:
+    if checked and empty == checked:
         yield Finding(
             True,
-            f'{name}: none of its {looked} images has an annotation of its classes',
+            f'{name}: none of its {checked} images has an annotation of its classes',
             'check metainfo=dict(classes=...) and the annotation file',
         )
-    elif looked and empty + crowds == looked:
+    elif checked and empty + crowds == checked:
         yield Finding(
             True,
-            f'{name}: all annotations of its {looked} images have iscrowd=1: they are used neither '
-            'for training nor for evaluation',
+            f'{name}: all annotations of its {checked} images have iscrowd=1: they are not used '
+            'for training or evaluation',
             'iscrowd=0 for single objects in the annotation file',
         )
     elif empty:
         yield Finding(
             False,
-            f'{name}: {empty} of {looked} images have no annotation',
+            f'{name}: {empty} of {checked} images have no annotation',
             'none needed if this is intended; otherwise filter_cfg=dict(filter_empty_gt=True)',
         )
 

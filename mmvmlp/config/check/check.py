@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from mmvmlp.config.check import agreement
 from mmvmlp.config.check.annotations import AnnotationFile, annotations
-from mmvmlp.config.check.data_sets import FILES_LOOKED_FOR, base_datasets
+from mmvmlp.config.check.data_sets import FILES_CHECKED, base_datasets
 from mmvmlp.config.check.finding import Finding, error_as_finding
 from mmvmlp.config.check.folders import folders
 from mmvmlp.config.check.images import Images
@@ -100,19 +100,19 @@ class ConfigCheck:
             return
         if same and 'val' in loaders and config.get('test_evaluator') != config.val_evaluator:
             loaders['test'] = loaders['val']
-        whole = {
+        complete = {
             split: loader
             for split, loader in loaders.items()
             if all(config.get(name) is not None for name in agreement.PARTS[split])
         }
         found = []
-        runner = build_runner(config, model, whole, work_dir, found)
+        runner = build_runner(config, model, complete, work_dir, found)
         yield from found
         if runner is None:
             return
         yield from hooks(config, runner)
-        yield from loops(config, runner, tuple(split for split in whole if split != 'train'))
-        if 'train' in whole:
+        yield from loops(config, runner, tuple(split for split in complete if split != 'train'))
+        if 'train' in complete:
             found = list(schedule(config, runner))
             yield from found
             batch = batches.get('train')
@@ -139,7 +139,7 @@ class ConfigCheck:
     ) -> Iterator[Finding]:
         classes[split] = tuple((getattr(dataset, 'metainfo', None) or {}).get('classes') or ())
         yield from agreement.same_classes(split, classes[split], classes.get('train', ()))
-        count = looked = decoded = 0
+        count = checked = decoded = 0
         for base in base_datasets(dataset):
             name = f'{split}_dataloader.dataset ({type(base).__name__})'
             images = Images(name, base)
@@ -148,8 +148,8 @@ class ConfigCheck:
             yield from images.findings()
             yield from agreement.evaluators(split, self.config, base)
             count += len(base)
-            looked += min(len(base), FILES_LOOKED_FOR)
+            checked += min(len(base), FILES_CHECKED)
             decoded += images.decoded
         yield from agreement.heads(split, self.config, classes[split])
-        sampled = f' and {looked} found' if looked < count else ''
+        sampled = f' and {checked} found' if checked < count else ''
         self.examined.append(f'{decoded} of {count} {SPLIT_NAMES[split]} images decoded{sampled}')

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-FILES_LOOKED_FOR = 20_000
+FILES_CHECKED = 20_000
 FILES_DECODED = 200
 
 

@@ -55,10 +55,10 @@ def _prefixes(dataset: Any) -> list[tuple[str, str]]:
 def _absent_folder(name: str, dataset: Any, key: str, used: Sequence[str]) -> Finding:
     root = dataset.data_root or '.'
     folder = dataset.data_prefix[key]
-    there = subfolders(root)
-    free = [other for other in there if other not in used]
+    subfolders_of_root = subfolders(root)
+    free = [other for other in subfolders_of_root if other not in used]
     closest = difflib.get_close_matches(folder, free, n=1, cutoff=0.0)
-    relative = [os.path.relpath(other, root) for other in there]
+    relative = [os.path.relpath(other, root) for other in subfolders_of_root]
     return Finding(
         True,
         f'{name} has {setting_of_folder(dataset, key)}, but {folder!r} does not exist; the folders '

@@ -8,8 +8,8 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from mmvmlp.config.check.data_sets import (
+    FILES_CHECKED,
     FILES_DECODED,
-    FILES_LOOKED_FOR,
     records,
     setting_of_folder,
 )
@@ -41,11 +41,11 @@ class Images:
             yield from self._unreadable()
 
     def _absent(self) -> Iterator[Finding]:
-        looked, missing = 0, []
-        for record in records(self.dataset, FILES_LOOKED_FOR):
+        checked, missing = 0, []
+        for record in records(self.dataset, FILES_CHECKED):
             path = record.get('img_path')
             if isinstance(path, str) and '://' not in path:
-                looked += 1
+                checked += 1
                 if not os.path.exists(path):
                     missing.append(record)
         # Only the loader knows storage other than files, such as LMDB.
@@ -54,7 +54,7 @@ class Images:
             where, fix = self._found_elsewhere(paths[0])
             yield Finding(
                 True,
-                f'{self.name}: {len(missing)} of {looked} images do not exist: {shown(paths)}'
+                f'{self.name}: {len(missing)} of {checked} images do not exist: {shown(paths)}'
                 f'{where}',
                 fix,
             )
@@ -126,7 +126,7 @@ class Images:
             return ''
         try:
             results.update(loader(dict(results)) or {})
-            _decode_to_the_end(results['img_path'])
+            _decode_completely(results['img_path'])
         except ModuleNotFoundError:
             raise
         except Exception as error:
@@ -134,7 +134,7 @@ class Images:
         return ''
 
 
-def _decode_to_the_end(path: str) -> None:
+def _decode_completely(path: str) -> None:
     """Raise an error for a truncated file, which OpenCV would fill with grey."""
     if os.path.isfile(path):
         try:

@@ -20,7 +20,7 @@ from mmvmlp.config.required_files import check_checkpoints
 
 LONGEST_WARM_UP = 0.5
 """Fraction of the training above which a warm-up is reported."""
-FITTING_WARM_UP = 0.1
+SUGGESTED_WARM_UP = 0.1
 """Fraction of the training that is suggested instead."""
 
 
@@ -208,11 +208,11 @@ def _warm_up(settings: Any, schedulers: list[Any], runner: Runner) -> Iterator[F
         several = isinstance(settings, (list, tuple))
         name = f'param_scheduler.{index}' if several else 'param_scheduler'
         in_epochs = (settings[index] if several else settings).get('by_epoch', True)
-        whole = runner.max_epochs if in_epochs else runner.max_iters
+        length = runner.max_epochs if in_epochs else runner.max_iters
         unit = 'epochs' if scheduler.by_epoch else 'iterations'
         yield Finding(
             scheduler.end >= total,
             f'{name}: the learning rate warms up for {scheduler.end} of {total} {unit}'
             + (': it never reaches its full value' if scheduler.end >= total else ''),
-            f'{name}.end={max(1, round(FITTING_WARM_UP * whole))}',
+            f'{name}.end={max(1, round(SUGGESTED_WARM_UP * length))}',
         )

@@ -231,29 +231,29 @@ def _is_up_to_date(target: Path, manifest_text: str, overwrite: bool, renew: boo
     present = manifest.read_text(encoding='utf-8')
     if present == manifest_text:
         return True
-    there, asked = json.loads(present), json.loads(manifest_text)
+    existing, requested = json.loads(present), json.loads(manifest_text)
     # Options unknown to the other version had their defaults.
-    if renew and {**asked, **there, 'version': GENERATOR_VERSION} == asked:
+    if renew and {**requested, **existing, 'version': GENERATOR_VERSION} == requested:
         print(
-            f'{target} was made by version {there.get("version")} of the generator; '
+            f'{target} was made by version {existing.get("version")} of the generator; '
             f'regenerating it with version {GENERATOR_VERSION}.'
         )
         return False
     differences = ', '.join(
-        f'{name} {there.get(name)!r} instead of {value!r}'
-        for name, value in asked.items()
-        if there.get(name) != value
+        f'{name} {existing.get(name)!r} instead of {value!r}'
+        for name, value in requested.items()
+        if existing.get(name) != value
     )
     raise FileExistsError(
         f'{target} has digit scenes made with {differences}. '
         'To keep them, name another folder or rename this one. To replace them:\n'
-        f'  {_overwriting_command(target, asked)}'
+        f'  {_overwriting_command(target, requested)}'
     )
 
 
-def _overwriting_command(target: Path, asked: dict[str, Any]) -> str:
+def _overwriting_command(target: Path, requested: dict[str, Any]) -> str:
     words = [sys.executable, '-m', 'mmvmlp', 'make-digits', str(target)]
-    for name, value in asked.items():
+    for name, value in requested.items():
         if name != 'version':
             words.append('--' + name.replace('_', '-'))
             words += map(str, value if isinstance(value, list) else [value])
