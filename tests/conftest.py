@@ -30,7 +30,7 @@ def _no_visualizer_of_another_test() -> None:
 def digits_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Scenes with the ten digits' names."""
     folder = tmp_path_factory.mktemp('data') / 'digits'
-    return make_digit_scenes(folder, 'coco', train=400, val=20, progress=False)
+    return make_digit_scenes(folder, 'coco', train=160, val=20, progress=False)
 
 
 @pytest.fixture(scope='session')
