@@ -10,7 +10,7 @@ SETUP_FLAGS := $(if $(filter file,$(origin PYTHON)),--any-python)
 PYTEST_FLAGS := --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint check clean clean-env
+.PHONY: help env demo test lint doctor clean clean-env
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -32,8 +32,8 @@ lint: env  ## ruff and mypy --strict
 test: lint  ## lint, then the whole test suite
 	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest $(PYTEST_FLAGS)
 
-check: env  ## versions, what works, and the command that mends what does not
-	$(VENV_PYTHON) -m mmvmlp.check
+doctor: env  ## report versions, test every package, print a fix for each problem
+	$(VENV_PYTHON) -m mmvmlp doctor
 
 clean:  ## remove the caches of the tools and what they built
 	rm -rf build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

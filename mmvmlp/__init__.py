@@ -3,6 +3,7 @@
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+from warnings import warn
 
 if TYPE_CHECKING:
     from mmvmlp.backbones import (
@@ -54,14 +55,24 @@ _MODULES = {
 }
 
 
-# Not a dependency of the check and of the data, which run before the rest is installed.
+# Where wrapt is missing or broken, the doctor must run, and digit scenes can be made.
 if find_spec('wrapt') is not None:
-    import_module('mmvmlp.openmmlab').extend_toolboxes()
+    try:
+        _openmmlab = import_module('mmvmlp.openmmlab')
+    except Exception as error:
+        warn(
+            f'mmengine and mmpretrain will not find mmvmlp: wrapt does not load ({error}). '
+            '`python -m mmvmlp doctor` prints a fix.',
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    else:
+        _openmmlab.extend_toolboxes()
 
 
 def __getattr__(name: str) -> Any:
-    # Names are imported when they are used: `python -m mmvmlp.check` must run, and the data be
-    # made, where torch or mmengine is missing or broken.
+    # Names are imported when they are used: `mmvmlp doctor` must run, and the data be made, where
+    # torch or mmengine is missing or broken.
     for module, names in _MODULES.items():
         if name in names:
             return getattr(import_module(module), name)

@@ -63,7 +63,7 @@ def test_wheel_asks_for_no_openmmlab_package(wheel):
     always = sorted(line for line in required if 'extra ==' not in line)
     assert always == ['numpy', 'safetensors', 'torch>=2.10', 'wrapt']
     assert not [line for line in required if re.search(r'onedl|\bmm|opencv', line.split(';')[0])]
-    assert 'mmvmlp/check.py' in names
+    assert 'mmvmlp/doctor/rules/__init__.py' in names
     assert 'mmvmlp/backbones/__init__.py' in names
 
 
@@ -91,7 +91,7 @@ def run_installed(wheel, tmp_path_factory):
 
     (site / 'sitecustomize.py').write_text(HIDING)
 
-    def run(*arguments, hidden=''):
+    def run(*arguments, hidden='', status=0):
         result = subprocess.run(
             [sys.executable, *map(str, arguments)],
             cwd=empty,
@@ -99,11 +99,23 @@ def run_installed(wheel, tmp_path_factory):
             capture_output=True,
             text=True,
         )
-        assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+        assert result.returncode == status, result.stdout[-3000:] + result.stderr[-3000:]
         return result.stdout
 
     run.site, run.folder = site, empty
     return run
+
+
+@pytest.mark.slow
+def test_doctor_of_an_installed_wheel_needs_no_other_package(run_installed):
+    for program in ('bin/mmvmlp', 'mmvmlp/.mim/tools/doctor.py'):
+        arguments = ['doctor'] if program == 'bin/mmvmlp' else []
+        printed = run_installed(
+            *(run_installed.site / program, *arguments), hidden='torch mmengine wrapt', status=1
+        )
+        for name in ('torch', 'mmengine', 'wrapt'):
+            assert f'problem: {name} is not installed' in printed
+        assert printed.endswith('Training cannot work: 3 problems.\n')
 
 
 OWN_CONFIG = """

@@ -4,6 +4,8 @@
 before a command is chosen, so that ``mmvmlp doctor`` runs where torch is missing or broken.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Sequence

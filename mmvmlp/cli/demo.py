@@ -3,6 +3,7 @@
 Data and results go into the current folder.
 """
 
+import argparse
 import json
 import os
 import subprocess
@@ -33,6 +34,9 @@ def run(*command: str | Path) -> float:
 
 def main() -> int:
     """Run every step, and print what it does and where its results are."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     start = time.monotonic()
     summary = WORK_DIR / 'metrics.json'
     summary.unlink(missing_ok=True)

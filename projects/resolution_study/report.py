@@ -183,7 +183,7 @@ def write_report(data: Path, document: Path, images: Path) -> None:
 
     Args:
         data: Folder of the records, ``resolution_classification.json`` and
-            ``detection.json``. What is missing has a line that says so.
+            ``resolution_detection.json``. What is missing has a line that says so.
         document: Its tables stand between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``.
         images: Folder of the plots.
 

@@ -1,13 +1,13 @@
 """The command that tests: what it draws, writes and refuses, for configs of each toolbox."""
 
 import json
-import runpy
 import sys
 
 import cv2
 import pytest
 from untrained import save_untrained
 
+from mmvmlp.cli import test
 from mmvmlp.datasets.digit_scenes import make_digit_scenes
 
 SMALL = {
@@ -25,7 +25,7 @@ CONFIGS = {
 def run_test(monkeypatch, *arguments):
     """Run the command within this process."""
     monkeypatch.setattr(sys, 'argv', ['test.py', *map(str, arguments)])
-    runpy.run_path('tools/test.py', run_name='__main__')
+    assert test.main() == 0
 
 
 @pytest.mark.parametrize('layout', CONFIGS)

@@ -206,7 +206,7 @@ def test_the_document_is_what_the_kept_records_give(tmp_path):
 
 
 def test_a_document_without_records_says_so(folder):
-    (folder / 'detection.json').unlink()
+    (folder / 'resolution_detection.json').unlink()
     write_report(folder, folder / 'resolution.md', folder)
     assert (folder / 'resolution.md').read_text().count(NO_RECORDS) == 3
 
@@ -247,8 +247,8 @@ def test_a_mean_over_sizes_is_of_seeds_with_all_of_them():
 
 
 def test_a_file_without_records_is_none_at_all(folder):
-    RecordFile(folder / 'detection.json', {}).path.unlink()
-    RecordFile(folder / 'detection.json', {}).add([])
+    RecordFile(folder / 'resolution_detection.json', {}).path.unlink()
+    RecordFile(folder / 'resolution_detection.json', {}).add([])
     assert list(sections(folder).values()).count(NO_RECORDS) == 3
 
 
