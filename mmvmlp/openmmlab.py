@@ -5,6 +5,7 @@ build our classifiers by name. Neither is imported here, which would take second
 """
 
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,14 @@ def extend_toolboxes() -> None:
 def _inherit_our_configs(module: Any) -> None:
     """Let ``_base_`` name the configs of this package, which lie in one folder."""
     original = module.Config._get_cfg_path
+    # For each of them mmengine reads the toolbox's whole model index, some hundred files.
+    look_up = cache(lambda cfg_path: original(cfg_path, ''))
 
     def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
         package, separator, name = cfg_path.partition('::')
         if package != SCOPE or not separator:
-            found: tuple[str, str | None] = original(cfg_path, filename)
+            found: tuple[str, str | None]
+            found = look_up(cfg_path) if separator else original(cfg_path, filename)
             return found
         # Without a scope: mmengine would look for every type of the config, `EncoderDecoder` too,
         # in the registry that it names.

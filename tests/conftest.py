@@ -1,9 +1,10 @@
 """What all tests share: where they run, and small data in COCO's layout."""
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from commands import forget_visualizers, runner_of_commands
 
 from mmvmlp.datasets.digit_scenes import make_digit_scenes
 
@@ -18,19 +19,21 @@ def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_visualizer_of_another_test() -> None:
-    """Let commands that run within this process find their own visualizer only."""
-    if visualization := sys.modules.get('mmengine.visualization'):
-        kinds = [visualization.Visualizer]
-        for kind in kinds:
-            kind._instance_dict.clear()
-            kinds += kind.__subclasses__()
+    """Let what a test builds find its own visualizer only."""
+    forget_visualizers()
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a file of ``tools/`` within this process; see ``commands.py``."""
+    return runner_of_commands(monkeypatch, capfd)
 
 
 @pytest.fixture(scope='session')
 def digits_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Scenes with the ten digits' names."""
     folder = tmp_path_factory.mktemp('data') / 'digits'
-    return make_digit_scenes(folder, 'coco', train=400, val=20, progress=False)
+    return make_digit_scenes(folder, 'coco', train=160, val=20, progress=False)
 
 
 @pytest.fixture(scope='session')

@@ -1,9 +1,11 @@
-"""Every config trains for a step, and predicts, on real data of its layout."""
+"""A config of each method and family trains for a step, and predicts, on data of its layout."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
+from leaf_configs import by_method_and_family
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
@@ -12,8 +14,9 @@ from mmengine.runner import Runner
 from mmvmlp.config.loading import load_config, set_data_root
 from mmvmlp.datasets.digit_scenes import make_digit_scenes
 
-CONFIGS = sorted(Path(__file__).parents[1].joinpath('configs').glob('*.py'))
-# The sides of images are divided by this: full networks at a size that a test can afford.
+# tests/test_configs.py compares the others of a group with this one.
+CONFIGS = [paths[0] for paths in by_method_and_family().values()]
+# The sides of images are divided by this, to a size that a test can afford.
 SHRINKAGE = {'mmdet': 8, 'mmseg': 8, 'mmpretrain': 3.5}
 
 
@@ -47,8 +50,17 @@ def smaller(size, factor):
     return int(size / factor)
 
 
+def shallow(backbone):
+    """Return the architecture of a config's backbone with a block a stage, and all its channels."""
+    with torch.device('meta'):
+        arch = MODELS.build(backbone).arch
+    fields = dataclasses.asdict(arch)
+    return {**fields, **({'depth': 4} if 'depth' in fields else {'depths': (1, 1, 1, 1)})}
+
+
 def on_small_data(path: Path, folders) -> Config:
     config = load_config(path)
+    config.model.backbone.arch = shallow(config.model.backbone)
     scope = config.default_scope
     digits = path.stem.endswith('_digits')
     set_data_root(config, folders['digits' if digits and scope == 'mmdet' else scope])

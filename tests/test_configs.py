@@ -1,11 +1,13 @@
 """Every config under ``configs/``: what it builds fits together."""
 
+import re
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+from leaf_configs import CONFIGS, by_method_and_family
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
@@ -15,12 +17,12 @@ from mmvmlp.backbones.base import registered_families
 from mmvmlp.config.loading import load_config
 from mmvmlp.ops import Affine, LayerNorm2d, LayerScale
 
-CONFIGS = sorted(Path(__file__).parents[1].joinpath('configs').glob('*.py'))
-
 NETWORKS = [
     *('hire_mlp_t', 'hire_mlp_s', 'hire_mlp_b', 'hire_mlp_l', 'smlpnet_t', 'smlpnet_s'),
     *('smlpnet_b', 's2_mlp_wide', 's2_mlp_deep', 'resmlp_s12', 'resmlp_s24', 'mlp_mixer_b16'),
 ]
+
+GROUPS = {name: paths for name, paths in by_method_and_family().items() if len(paths) > 1}
 
 every_config = pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 
@@ -109,6 +111,43 @@ def test_weights_are_decayed_and_norms_and_biases_are_not(path):
         exempt = id(parameter) in norms or name.endswith('.bias')
         expected = 0 if exempt else config.optim_wrapper.optimizer.weight_decay
         assert decay[id(parameter)] == expected, name
+
+
+# The fields of a config in which networks of one method and family may differ, beside variables
+# that only the file itself uses. tests/test_recipes.py has the published value of each.
+OF_A_NETWORK = re.compile(
+    r'model\.(backbone\.(arch|drop_path_rate)|(neck|neck\.\d|\w*head)\.in_channels)'
+    r'|optim_wrapper\.optimizer\.lr|train_dataloader\.batch_size|auto_scale_lr\.base_batch_size'
+)
+
+
+def settings_of_all_networks(config):
+    """Return the settings that configs of one method and family share, by their dotted names."""
+
+    def flat(value, name=''):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            dotted = f'{name}{key}'
+            if isinstance(item, dict) or (isinstance(item, list) and item):
+                yield from flat(item, f'{dotted}.')
+            elif not OF_A_NETWORK.match(dotted):
+                yield dotted, item
+
+    parts = ('model', '_dataloader', '_evaluator', '_cfg', 'optim_wrapper', 'param_scheduler')
+    return {
+        name: value
+        for key in config
+        if key.endswith(parts) or 'hooks' in key or key == 'data_preprocessor'
+        for name, value in flat({key: config[key]})
+    }
+
+
+@pytest.mark.parametrize('name', GROUPS)
+def test_networks_of_a_family_are_trained_and_tested_alike(name):
+    """One of them stands for all in tests/test_config_runs.py."""
+    first, *others = (settings_of_all_networks(loaded(path).to_dict()) for path in GROUPS[name])
+    assert 'model.backbone.type' in first and 'train_dataloader.dataset.pipeline.0.type' in first
+    assert all(settings == first for settings in others)
 
 
 def millions(path):

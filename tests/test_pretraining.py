@@ -15,13 +15,13 @@ SMALLER = {
 
 
 @pytest.mark.slow
-def test_the_chain_works_when_pasted(tmp_path):
+def test_the_chain_works_when_pasted(tmp_path, run, monkeypatch):
     page = Path('docs/pretraining.md').read_text()
     (commands,) = re.findall(r'^```sh\n(.+?)^```$', page, re.MULTILINE | re.DOTALL)
     for written, smaller in SMALLER.items():
         assert written in commands
         commands = commands.replace(written, smaller)
-    output = run_pasted(commands, tmp_path)
+    output = run_pasted(commands, tmp_path, run, monkeypatch)
     # A classifier has a norm behind the last level; a pyramid has one behind each of four, so that
     # three norms of five tensors are new.
     loaded = (

@@ -28,7 +28,7 @@ SMALLER = {
 
 
 @pytest.mark.slow
-def test_the_commands_work_when_pasted(tmp_path, monkeypatch):
+def test_the_commands_work_when_pasted(tmp_path, run, monkeypatch):
     readme = Path('README.md').read_text()
     (commands,) = re.findall(r'^```sh\n(.+?)^```$', readme, re.MULTILINE | re.DOTALL)
     for written, smaller in SMALLER.items():
@@ -38,7 +38,7 @@ def test_the_commands_work_when_pasted(tmp_path, monkeypatch):
     data = 'python tools/make_digits.py coco --categories coco80 --train 4 --val 2 --size 96 128'
     monkeypatch.setenv('PYTHON', sys.executable)
     monkeypatch.setenv('PORT', '29519')
-    output = run_pasted(f'{data}\n{commands}', tmp_path)
+    output = run_pasted(f'{data}\n{commands}', tmp_path, run, monkeypatch)
     assert 'No errors found' in output
     assert 'official Hire-MLP' in output
     assert 'Epoch(test)' in output

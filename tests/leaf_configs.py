@@ -1,0 +1,24 @@
+"""The configs under ``configs/``, by what they have in common."""
+
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from mmvmlp.backbones.base import registered_families
+
+CONFIGS = sorted(Path(__file__).parents[1].joinpath('configs').glob('*.py'))
+
+
+def by_method_and_family() -> dict[str, list[Path]]:
+    """Group the configs that differ in the size of their network only.
+
+    The name of a group is that of its configs without the size, as in ``mask_rcnn_hire_mlp_3x``.
+    """
+    families = '|'.join(family.name_prefix for family in registered_families())
+    groups = defaultdict(list)
+    for path in CONFIGS:
+        name = re.fullmatch(
+            rf'(\w+?_(?:{families}))(?:_\w+?)??(_3x|_160k|_digits|_finetune)?', path.stem
+        )
+        groups[name[1] + (name[2] or '')].append(path)
+    return dict(groups)
