@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from smallest_configs import smallest_configs
 from untrained import save_untrained
 
 from mmvmlp.datasets.digit_scenes import make_digit_scenes
@@ -113,12 +114,14 @@ def test_the_coco_config_trains_is_killed_resumes_and_tests(tmp_path, coco_named
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('network', ['smlpnet_t', 's2_mlp_deep', 'resmlp_s12', 'mlp_mixer_s16'])
+@pytest.mark.parametrize(
+    'config', [path for path in smallest_configs('mask_rcnn') if 'hire_mlp' not in path]
+)
 def test_every_family_trains_at_several_scales_validates_and_resumes(
-    tmp_path, coco_named_folder, network
+    tmp_path, coco_named_folder, config
 ):
     command = [
-        *('tools/train.py', f'configs/mask_rcnn_{network}.py', '--work-dir', tmp_path),
+        *('tools/train.py', config, '--work-dir', tmp_path),
         *('--data-root', coco_named_folder, '--cfg-options', EVERY_SCORE),
         *('train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False'),
         *('val_dataloader.num_workers=0', 'val_dataloader.persistent_workers=False'),
