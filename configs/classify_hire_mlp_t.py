@@ -1,6 +1,6 @@
 _base_ = ['_base_/classify.py', '_base_/backbones/hire_mlp_t.py']
 
-model = dict(backbone={{_base_.backbone}}, head=dict(in_channels=512))
+model = dict(backbone=_base_.backbone, head=dict(in_channels=_base_.channels[-1]))
 
 # Tiny alone was trained with 2048 images a step (8 processes with 256 each).
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
