@@ -1,3 +1,3 @@
 _base_ = ['_base_/cascade_mask_rcnn_3x.py', '_base_/backbones/hire_mlp_b.py']
 
-model = dict(backbone={{_base_.backbone}}, neck=dict(in_channels={{_base_.channels}}))
+model = dict(backbone=_base_.backbone, neck=dict(in_channels=_base_.channels))

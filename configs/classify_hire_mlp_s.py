@@ -1,3 +1,3 @@
 _base_ = ['_base_/classify.py', '_base_/backbones/hire_mlp_s.py']
 
-model = dict(backbone={{_base_.backbone}}, head=dict(in_channels=512))
+model = dict(backbone=_base_.backbone, head=dict(in_channels=_base_.channels[-1]))

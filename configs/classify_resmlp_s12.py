@@ -1,3 +1,3 @@
 _base_ = ['_base_/classify_resmlp.py', '_base_/backbones/resmlp_s12.py']
 
-model = dict(backbone={{_base_.backbone}}, head=dict(in_channels=384))
+model = dict(backbone=_base_.backbone, head=dict(in_channels=_base_.channels[-1]))

@@ -1,3 +1,3 @@
 _base_ = ['_base_/classify_smlpnet.py', '_base_/backbones/smlpnet_s.py']
 
-model = dict(backbone={{_base_.backbone}}, head=dict(in_channels=768))
+model = dict(backbone=_base_.backbone, head=dict(in_channels=_base_.channels[-1]))

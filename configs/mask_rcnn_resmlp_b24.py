@@ -1,4 +1,6 @@
 _base_ = ['_base_/mask_rcnn.py', '_base_/backbones/resmlp_b24.py']
 
-fpn = dict(type='FPN', in_channels={{_base_.channels}}, out_channels=256, num_outs=5)
-model = dict(backbone={{_base_.backbone}}, neck=[{{_base_.pyramid}}, fpn])
+model = dict(
+    backbone=_base_.backbone,
+    neck=[_base_.pyramid, dict(_base_.model.neck, in_channels=_base_.channels)],
+)

@@ -1,3 +1,3 @@
 _base_ = ['_base_/mask_rcnn.py', '_base_/backbones/smlpnet_s.py']
 
-model = dict(backbone={{_base_.backbone}}, neck=dict(in_channels={{_base_.channels}}))
+model = dict(backbone=_base_.backbone, neck=dict(in_channels=_base_.channels))

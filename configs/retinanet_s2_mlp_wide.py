@@ -1,10 +1,9 @@
 _base_ = ['_base_/retinanet.py', '_base_/backbones/s2_mlp_wide.py']
 
-fpn = dict(
-    type='FPN',
-    in_channels={{_base_.channels_from_stride_8}},
-    out_channels=256,
-    add_extra_convs='on_input',
-    num_outs=5,
+model = dict(
+    backbone=_base_.backbone,
+    neck=[
+        dict(_base_.pyramid, out_strides=(8, 16, 32)),
+        dict(_base_.model.neck, in_channels=_base_.channels[1:]),
+    ],
 )
-model = dict(backbone={{_base_.backbone}}, neck=[{{_base_.pyramid_from_stride_8}}, fpn])

@@ -1,3 +1,3 @@
 _base_ = ['_base_/retinanet.py', '_base_/backbones/smlpnet_s.py']
 
-model = dict(backbone={{_base_.backbone}}, neck=dict(in_channels={{_base_.channels_from_stride_8}}))
+model = dict(backbone=_base_.backbone, neck=dict(in_channels=_base_.channels[1:]))

@@ -1,7 +1,7 @@
 _base_ = ['_base_/upernet_160k.py', '_base_/backbones/hire_mlp_l.py']
 
 model = dict(
-    backbone={{_base_.backbone}},
-    decode_head=dict(in_channels={{_base_.channels}}),
-    auxiliary_head=dict(in_channels=384),
+    backbone=_base_.backbone,
+    decode_head=dict(in_channels=_base_.channels),
+    auxiliary_head=dict(in_channels=_base_.channels[2]),
 )

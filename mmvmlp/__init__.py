@@ -6,49 +6,18 @@ from typing import TYPE_CHECKING, Any
 from warnings import warn
 
 if TYPE_CHECKING:
-    from mmvmlp.backbones import (
-        S2MLP,
-        FeatureInfo,
-        HireMLP,
-        MLPMixer,
-        ResMLP,
-        SMLPNet,
-        VisionMLP,
-    )
-    from mmvmlp.build import build_backbone, build_classifier, list_backbones
-    from mmvmlp.checkpoints import CheckpointError, CheckpointReport, load_checkpoint
-    from mmvmlp.necks import SimplePyramid
+    from mmvmlp.backbones import *  # noqa: F403
+    from mmvmlp.build import build_backbone as build_backbone
+    from mmvmlp.build import build_classifier as build_classifier
+    from mmvmlp.build import list_backbones as list_backbones
+    from mmvmlp.checkpoints import CheckpointError as CheckpointError
+    from mmvmlp.checkpoints import CheckpointReport as CheckpointReport
+    from mmvmlp.checkpoints import load_checkpoint as load_checkpoint
+    from mmvmlp.necks import SimplePyramid as SimplePyramid
 
 __version__ = '0.1.0'
 
-__all__ = [
-    'CheckpointError',
-    'CheckpointReport',
-    'FeatureInfo',
-    'HireMLP',
-    'MLPMixer',
-    'ResMLP',
-    'S2MLP',
-    'SMLPNet',
-    'SimplePyramid',
-    'VisionMLP',
-    '__version__',
-    'build_backbone',
-    'build_classifier',
-    'list_backbones',
-    'load_checkpoint',
-]
-
 _MODULES = {
-    'mmvmlp.backbones': (
-        'FeatureInfo',
-        'HireMLP',
-        'MLPMixer',
-        'ResMLP',
-        'S2MLP',
-        'SMLPNet',
-        'VisionMLP',
-    ),
     'mmvmlp.build': ('build_backbone', 'build_classifier', 'list_backbones'),
     'mmvmlp.checkpoints': ('CheckpointError', 'CheckpointReport', 'load_checkpoint'),
     'mmvmlp.necks': ('SimplePyramid',),
@@ -76,4 +45,16 @@ def __getattr__(name: str) -> Any:
     for module, names in _MODULES.items():
         if name in names:
             return getattr(import_module(module), name)
+    # The backbones list their own names, all of them classes; another name, such as that of a
+    # submodule, imports nothing.
+    if name == '__all__' or name[:1].isupper():
+        backbones = import_module('mmvmlp.backbones')
+        if name == '__all__':
+            return ['__version__', *backbones.__all__, *sum(_MODULES.values(), ())]
+        if name in backbones.__all__:
+            return getattr(backbones, name)
     raise AttributeError(f"module 'mmvmlp' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__getattr__('__all__')})

@@ -30,6 +30,11 @@ def list_backbones(pattern: str = '*') -> list[str]:
     return fnmatch.filter(_variants(), pattern)
 
 
+def smallest_backbones() -> list[str]:
+    """List the smallest backbone of each family."""
+    return [f'{family.name_prefix}_{family.smallest_variant}' for family in registered_families()]
+
+
 def resolve_name(name: str) -> str:
     """Return the canonical name of a backbone for any spelling.
 
@@ -72,7 +77,7 @@ def build_backbone(name: str, **kwargs: Any) -> VisionMLP:
 def build_classifier(name: str, num_classes: int = 1000, **kwargs: Any) -> 'ImageClassifier':
     """Build the published classifier around a backbone: final norm, global mean, linear layer.
 
-    S²-MLP alone has no final norm.
+    A family whose published classifier has no final norm, such as S²-MLP, has none here.
 
     Args:
         name: A name that :func:`build_backbone` accepts.

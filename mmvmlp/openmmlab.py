@@ -2,6 +2,10 @@
 
 They let mmengine resolve ``_base_ = 'mmvmlp::mask_rcnn_hire_mlp_s.py'``, and mmpretrain list and
 build our classifiers by name. Neither is imported here, which would take seconds, or fail.
+
+mmengine's table of packages, ``MODULE2PACKAGE``, does less: with it a config's name must have a
+folder before the file, the package must be installed (a checkout on the path is not enough), and
+its hub calls ``register_all_modules`` of the package's ``utils``.
 """
 
 import sys
@@ -85,6 +89,7 @@ def _get_our_configs_and_models(module: Any) -> None:
 
 def _list_our_classifiers(module: Any) -> None:
     """Add the classifiers of our model index to mmpretrain's."""
+    # `ModelHub.register_model_index` would also list the index's detectors and segmentors.
     index = module.load(str(MIM_FOLDER / 'model-index.yml'))
     index.build_models_with_collections()
     for model in index.models:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,45 +11,36 @@ import torch
 from torch import nn
 
 import mmvmlp
+from development.parity_rules import images, official_tensor, thinned
 
 FOLDER = Path(__file__).parent / 'data' / 'parity'
 TOLERANCE = 1e-9
 """Relative L2 error in float64 that a network may have."""
 
 
-def _generator(name: str) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64(zlib.crc32(name.encode())))
+def _description(model: str, folder: Path) -> dict[str, Any]:
+    description: dict[str, Any] = json.loads((folder / f'{model}.json').read_text())
+    return description
 
 
-def official_tensor(key: str, shape: list[int]) -> torch.Tensor:
-    """Return the value of an official tensor: random, but fixed by its key."""
-    leaf = key.rpartition('.')[2]
-    if leaf == 'num_batches_tracked':
-        return torch.zeros((), dtype=torch.int64)
-    generator = _generator(key)
-    is_scale = leaf in ('alpha', 'gamma_1', 'gamma_2') or (leaf == 'weight' and len(shape) == 1)
-    if is_scale or leaf == 'running_var':
-        values = generator.uniform(0.5, 1.5, shape)
-    elif leaf in ('bias', 'beta', 'running_mean'):
-        values = 0.1 * generator.standard_normal(shape)
-    else:
-        values = generator.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))
-    return torch.from_numpy(np.reshape(np.asarray(values, dtype=np.float64), shape))
-
-
-def official_state_dict(model: str, *, extra_norms: bool = False) -> dict[str, torch.Tensor]:
+def official_state_dict(
+    model: str, *, extra_norms: bool = False, folder: Path = FOLDER
+) -> dict[str, torch.Tensor]:
     """Return the official state dict of a model, with the dense backbone's norms if asked for."""
-    description = json.loads((FOLDER / f'{model}.json').read_text())
+    description = _description(model, folder)
     shapes = dict(description['shapes'])
     if extra_norms:
         shapes.update(description['extra_norm_shapes'])
     return {key: official_tensor(key, shape) for key, shape in shapes.items()}
 
 
-def images(batch: int, height: int, width: int, seed: int) -> torch.Tensor:
-    """Return standard-normal images (batch, 3, height, width), float64."""
-    values = _generator(f'image-{seed}').standard_normal((batch, 3, height, width))
-    return torch.from_numpy(values)
+def official_checkpoint(
+    model: str, *, extra_norms: bool = False, folder: Path = FOLDER
+) -> dict[str, Any]:
+    """Return the official state dict as published files hold it: nested, or as it is."""
+    tensors = official_state_dict(model, extra_norms=extra_norms, folder=folder)
+    nested_under = _description(model, folder).get('nested_under')
+    return {nested_under: tensors} if nested_under else tensors
 
 
 @dataclass(frozen=True)
@@ -64,10 +54,16 @@ class ParityCase:
     height: int
     width: int
     seed: int
+    folder: Path = FOLDER
+
+    @property
+    def tolerance(self) -> float:
+        """The relative L2 error that is accepted of this model."""
+        return float(_description(self.model, self.folder).get('tolerance', TOLERANCE))
 
     def expected(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Return the official network's output."""
-        with np.load(FOLDER / f'{self.model}.npz') as arrays:
+        with np.load(self.folder / f'{self.model}.npz') as arrays:
             return arrays[self.name]
 
     def images(self) -> torch.Tensor:
@@ -84,28 +80,24 @@ class ParityCase:
 
     def relative_error(self, output: torch.Tensor) -> float:
         """Return the relative L2 error of our output, whole, thinned here as the array is."""
-        ours, expected = output.detach().numpy(), self.expected()
-        if ours.ndim == 4:
-            steps = (
-                max(1, side // parts) for side, parts in zip(ours.shape[1:], (8, 6, 6), strict=True)
-            )
-            ours = ours[(slice(None), *(slice(None, None, step) for step in steps))]
+        kept = thinned(output) if output.ndim == 4 else output
+        ours, expected = kept.detach().numpy(), self.expected()
         assert ours.shape == expected.shape
         return float(np.linalg.norm(ours - expected) / np.linalg.norm(expected))
 
 
-def parity_cases() -> list[ParityCase]:
-    """List the arrays there are, of all models."""
+def parity_cases(folder: Path = FOLDER) -> list[ParityCase]:
+    """List the arrays there are in a folder, of all models."""
     pattern = re.compile(r'([a-z]+)(\d*)_(\d+)x(\d+)_seed(\d+)')
     cases = []
-    for file in sorted(FOLDER.glob('*.npz')):
+    for file in sorted(folder.glob('*.npz')):
         with np.load(file) as arrays:
             for name in arrays.files:
                 match = pattern.fullmatch(name)
                 assert match, name
                 kind, *digits = match.groups()
                 numbers = (int(number or 0) for number in digits)
-                cases.append(ParityCase(file.stem, name, kind, *numbers))
+                cases.append(ParityCase(file.stem, name, kind, *numbers, folder=folder))
     return cases
 
 

@@ -17,10 +17,11 @@ from mmvmlp.backbones.base import registered_families
 from mmvmlp.config.loading import load_config
 from mmvmlp.ops import Affine, LayerNorm2d, LayerScale
 
-NETWORKS = [
-    *('hire_mlp_t', 'hire_mlp_s', 'hire_mlp_b', 'hire_mlp_l', 'smlpnet_t', 'smlpnet_s'),
-    *('smlpnet_b', 's2_mlp_wide', 's2_mlp_deep', 'resmlp_s12', 'resmlp_s24', 'mlp_mixer_b16'),
-]
+NETWORKS = {
+    path.stem.removeprefix('classify_')
+    for path in CONFIGS
+    if path.stem.startswith('classify_') and not path.stem.endswith(('_digits', '_finetune'))
+}
 
 GROUPS = {name: paths for name, paths in by_method_and_family().items() if len(paths) > 1}
 
@@ -184,6 +185,11 @@ def test_builds_when_inherited_from_any_folder(path, tmp_path, monkeypatch, by_n
     assert inherited.to_dict() == loaded(path).to_dict()
     inherited.model.backbone.frozen_stages = frozen
     assert build(inherited).backbone.frozen_stages == 1
+
+
+@pytest.mark.parametrize('family', registered_families(), ids=lambda family: family.__name__)
+def test_every_family_has_a_classifier(family):
+    assert any(network.startswith(f'{family.name_prefix}_') for network in NETWORKS)
 
 
 @pytest.mark.parametrize('method', ['classify', 'mask_rcnn', 'retinanet', 'sem_fpn', 'upernet'])

@@ -29,7 +29,7 @@ RECIPES = {
     'upernet_.*_160k': Recipe('AdamW', 6e-5, 0.01, 16, 160_000, 1500),
     'sem_fpn_.*': Recipe('AdamW', 2e-4, 0.05, 32, 40_000, None),
     'classify_hire_mlp_t': DEIT._replace(lr=2e-3, batch=2048),
-    'classify_(hire_mlp_[sbl]|smlpnet_.*|s2_mlp_.*)': DEIT,
+    'classify_(?!hire_mlp_t|resmlp_|mlp_mixer_).*': DEIT,
     'classify_resmlp_.*': Recipe('Lamb', 5e-3, 0.2, 2048, 400, 5),
     'classify_mlp_mixer_.*': Recipe('AdamW', 1e-3, 0.1, 4096, 300, 32),
 }

@@ -3,22 +3,21 @@
 import inspect
 import itertools
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from functools import partial
 from typing import Any, ClassVar, cast
 
 import torch
-from mmengine.model import BaseModule, PretrainedInit
+from mmengine.model import BaseModule
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.checkpoint import checkpoint
 
 from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.arguments import as_integer, as_number, boolean, positive_integer
 from mmvmlp.backbones.names import canonical_name, suggestion
 from mmvmlp.backbones.official_format import OfficialFormat
+from mmvmlp.backbones.pretrained import strict_init_cfg
+from mmvmlp.backbones.recomputation import recomputed
 from mmvmlp.ops import RESOLUTIONS, Resolution, build_norm
 from mmvmlp.registry import MODELS
 
@@ -87,6 +86,18 @@ class VisionMLP(BaseModule):
     name_prefix: ClassVar[str]
     """Prefix of the variants' names in :func:`mmvmlp.build_backbone`."""
 
+    title: ClassVar[str]
+    """The family's name as its paper prints it, for tables and plots."""
+
+    paper: ClassVar[str]
+    """The address of the paper."""
+
+    smallest_variant: ClassVar[str]
+    """The published architecture with the fewest parameters."""
+
+    small_arch: ClassVar[Mapping[str, Any]]
+    """For tests: few channels, every kind of block, and 64 pixels where there is a native size."""
+
     size_free: ClassVar[bool]
     """True if the network accepts any image size by design, without an image-size policy."""
 
@@ -128,7 +139,7 @@ class VisionMLP(BaseModule):
         resolution: Resolution | None = None,
         init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
     ) -> None:
-        super().__init__(init_cfg=_strict(init_cfg))
+        super().__init__(init_cfg=strict_init_cfg(init_cfg))
         self.arch = self._resolve_architecture(next(iter(self.variants)) if arch is None else arch)
         rate = as_number(drop_path_rate)
         if rate is None or not 0.0 <= rate < 1.0:
@@ -302,12 +313,8 @@ class VisionMLP(BaseModule):
             )
 
     def _run_block(self, block: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        if self.with_cp and torch.is_grad_enabled():
-            contexts = partial(_recomputation_contexts, block)
-            return cast(
-                torch.Tensor, checkpoint(block, x, use_reentrant=False, context_fn=contexts)
-            )
-        return cast(torch.Tensor, block(x))
+        recomputes = self.with_cp and torch.is_grad_enabled()
+        return recomputed(block, x) if recomputes else cast(torch.Tensor, block(x))
 
     def train(self, mode: bool = True) -> 'VisionMLP':
         """Set training or evaluation mode; frozen stages stay in evaluation mode."""
@@ -379,50 +386,3 @@ def find_backbone(model: nn.Module) -> tuple[VisionMLP, str]:
         f'model is a {type(model).__name__}: a VisionMLP, or a model whose `backbone` is one, is '
         'accepted'
     )
-
-
-def is_pretrained(init_cfg: Mapping[str, Any]) -> bool:
-    """Tell whether an initialiser is mmengine's ``Pretrained``, under whatever name."""
-    kind = init_cfg.get('type')
-    return kind is PretrainedInit or (
-        isinstance(kind, str) and kind.rpartition('.')[2] == 'Pretrained'
-    )
-
-
-def _strict(init_cfg: Any) -> Any:
-    """Load whole what mmengine's own initialiser would load as far as it happens to fit."""
-    if isinstance(init_cfg, list):
-        return [_strict(entry) for entry in init_cfg]
-    if init_cfg and is_pretrained(init_cfg):
-        return {'type': 'mmvmlp.OfficialPretrained', 'checkpoint': init_cfg['checkpoint']}
-    return init_cfg
-
-
-def _recomputation_contexts(
-    block: nn.Module,
-) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    return nullcontext(), _running_statistics_kept(block)
-
-
-@contextmanager
-def _running_statistics_kept(block: nn.Module) -> Iterator[None]:
-    """Keep a block's batch norms from counting a batch again when it is recomputed."""
-    norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
-    tracked = [norm.track_running_stats and norm.training for norm in norms]
-    kept = [
-        (
-            norm.momentum,
-            None if norm.num_batches_tracked is None else norm.num_batches_tracked.clone(),
-        )
-        for norm in norms
-    ]
-    for norm, is_tracked in zip(norms, tracked, strict=True):
-        if is_tracked:
-            norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, (momentum, batches) in zip(norms, kept, strict=True):
-            norm.momentum = momentum
-            if norm.num_batches_tracked is not None and batches is not None:
-                norm.num_batches_tracked.copy_(batches)

@@ -173,7 +173,11 @@ class HireMLP(VisionMLP):
         'base': HireMLPArchitecture(depths=(4, 6, 24, 3), channels=(64, 128, 320, 512)),
         'large': HireMLPArchitecture(depths=(4, 6, 24, 3), channels=(96, 192, 384, 768)),
     }
+    smallest_variant = 'tiny'
+    small_arch = {'depths': (2, 2, 3, 2), 'channels': (8, 12, 16, 20)}
     name_prefix = 'hire_mlp'
+    title = 'Hire-MLP'
+    paper = 'https://arxiv.org/abs/2108.13341'
     size_free = True
     default_norm_cfg = {'type': 'BN'}
     official_formats = (

@@ -116,7 +116,11 @@ class MLPMixer(SingleStrideMLP):
         'l32': MLPMixerArchitecture(depth=24, channels=1024, patch_size=32),
         'h14': MLPMixerArchitecture(depth=32, channels=1280, patch_size=14),
     }
+    smallest_variant = 's16'
+    small_arch = {'depth': 6, 'channels': 8, 'patch_size': 8, 'image_size': 64}
     name_prefix = 'mlp_mixer'
+    title = 'MLP-Mixer'
+    paper = 'https://arxiv.org/abs/2105.01601'
     size_free = False
     default_norm_cfg = {'type': 'LN2d', 'eps': 1e-6}
     official_formats = (

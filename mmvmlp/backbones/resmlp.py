@@ -98,7 +98,11 @@ class ResMLP(SingleStrideMLP):
         's12_p8': ResMLPArchitecture(depth=12, channels=384, patch_size=8),
         'b24_p8': ResMLPArchitecture(depth=24, channels=768, patch_size=8, layer_scale=1e-6),
     }
+    smallest_variant = 's12'
+    small_arch = {'depth': 5, 'channels': 8, 'image_size': 64}
     name_prefix = 'resmlp'
+    title = 'ResMLP'
+    paper = 'https://arxiv.org/abs/2105.03404'
     size_free = False
     has_constant_drop_path = True
     default_norm_cfg = {'type': 'Affine'}

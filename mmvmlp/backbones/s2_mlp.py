@@ -89,7 +89,11 @@ class S2MLP(SingleStrideMLP):
         'wide': S2MLPArchitecture(depth=12, channels=768),
         'deep': S2MLPArchitecture(depth=36, channels=384, affine=True),
     }
+    smallest_variant = 'deep'
+    small_arch = {'depth': 5, 'channels': 8, 'patch_size': 14}
     name_prefix = 's2_mlp'
+    title = 'S²-MLP'
+    paper = 'https://arxiv.org/abs/2106.07477'
     size_free = True
     has_final_norm = False
 

@@ -149,7 +149,11 @@ class SMLPNet(VisionMLP):
         'small': SMLPNetArchitecture(depths=(2, 10, 24, 2), channels=96),
         'base': SMLPNetArchitecture(depths=(2, 10, 24, 2), channels=112),
     }
+    smallest_variant = 'tiny_ratio2'
+    small_arch = {'depths': (2, 1, 2, 1), 'channels': 8, 'image_size': 64}
     name_prefix = 'smlpnet'
+    title = 'sMLPNet'
+    paper = 'https://arxiv.org/abs/2109.05422'
     size_free = False
     default_norm_cfg = {'type': 'BN'}
     official_formats = (

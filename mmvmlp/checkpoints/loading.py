@@ -21,10 +21,10 @@ from mmvmlp.backbones.base import (
     NUM_LEVELS,
     VisionMLP,
     find_backbone,
-    is_pretrained,
     registered_families,
 )
 from mmvmlp.backbones.official_format import OfficialFormat
+from mmvmlp.backbones.pretrained import is_pretrained
 from mmvmlp.checkpoints.reading import (
     SHOWN_KEYS,
     CheckpointError,

@@ -3,6 +3,7 @@
 import argparse
 
 from mmvmlp.analysis.memory import measure_forward_memory
+from mmvmlp.build import smallest_backbones
 from mmvmlp.cli.errors import one_clear_error
 
 
@@ -14,9 +15,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         'names',
         nargs='*',
-        default=['hire_mlp_small', 'smlpnet_tiny', 's2_mlp_deep', 'resmlp_s12', 'mlp_mixer_s16'],
+        default=smallest_backbones(),
         metavar='NAME',
-        help='backbones; the last column is relative to the first of them',
+        help='backbones, the smallest of each family by default; the last column is relative to '
+        'the first of them',
     )
     parser.add_argument(
         '--shape',

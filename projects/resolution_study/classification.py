@@ -34,14 +34,27 @@ POLICIES = ('native', 'resize', 'window')
 SIZE_FREE = 'size-free'
 """Used in place of a policy for networks that need none."""
 
-NETWORKS: dict[str, dict[str, Any]] = {
+ARCHITECTURES: dict[str, Mapping[str, Any]] = {
     'SMLPNet': {'depths': [2, 2, 2, 2], 'channels': 24, 'image_size': NATIVE_SIZE},
     'ResMLP': {'depth': 6, 'channels': 96, 'patch_size': 8, 'image_size': NATIVE_SIZE},
     'MLPMixer': {'depth': 6, 'channels': 96, 'patch_size': 8, 'image_size': NATIVE_SIZE},
     'HireMLP': {'depths': [2, 2, 2, 2], 'channels': [24, 48, 96, 160]},
     'S2MLP': {'depth': 6, 'channels': 96, 'patch_size': 8},
 }
-"""The architecture of each network of the study, by its class: small, and of about one cost."""
+"""Small architectures of about one cost, by class: those that the kept records were measured with.
+
+Add a family's before it is measured, or it takes part with its ``small_arch``.
+"""
+
+NETWORKS: dict[str, Mapping[str, Any]] = {
+    **ARCHITECTURES,
+    **{
+        family.__name__: family.small_arch
+        for family in registered_families()
+        if family.__name__ not in ARCHITECTURES
+    },
+}
+"""The architecture of each network of the study, by class: all registered families."""
 
 VAL_BATCH_SIZE = 50
 
@@ -102,7 +115,7 @@ def classify(
         **asdict(options),
         'native_size': NATIVE_SIZE,
         'image_size': IMAGE_SIZE,
-        'architectures': NETWORKS,
+        'architectures': {network: NETWORKS[network] for network in networks},
     }
     file = RecordFile(out, settings)
     make_digit_scenes(data, 'imagenet', options.train, options.val, IMAGE_SIZE, progress=False)

@@ -17,7 +17,8 @@ class RecordFile:
 
     Args:
         path: The JSON file. It appears with the first records, and is replaced whole.
-        settings: What must be the same for all records, as JSON knows it.
+        settings: What must be the same for all records, as JSON knows it. Entries of a mapping
+            must be the same where the file has them, and are added where it has not.
 
     Raises:
         ValueError: If there is a file with other settings, or one that is no such file.
@@ -30,6 +31,11 @@ class RecordFile:
         self.records: list[Record] = []
         if path.exists():
             there, self.records = read_records(path)
+            for name, value in self.settings.items():
+                if isinstance(value, dict):
+                    known = there.get(name, {})
+                    self.settings[name] = {**known, **value}
+                    there[name] = {**self.settings[name], **known}
             differences = [
                 f'{name} {there.get(name)!r} instead of {value!r}'
                 for name, value in self.settings.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -33,13 +34,7 @@ MEASURED = {
 }
 """Fields of the records used in tables, by file."""
 
-TITLES = {
-    'SMLPNet': 'sMLPNet',
-    'ResMLP': 'ResMLP',
-    'MLPMixer': 'MLP-Mixer',
-    'HireMLP': 'Hire-MLP',
-    'S2MLP': 'S²-MLP',
-}
+TITLES = {network: family_of(network).title for network in NETWORKS}
 
 # Okabe and Ito's palette, distinguishable with colour vision deficiency.
 BLUE, ORANGE, GREEN, PURPLE, INK = '#0072B2', '#D55E00', '#009E73', '#CC79A7', '#222222'
@@ -48,9 +43,11 @@ STYLES: dict[str, dict[str, Any]] = {
     'resize': {'color': BLUE, 'marker': 'o', 'linestyle': '-'},
     'window': {'color': ORANGE, 'marker': 's', 'linestyle': '--'},
 }
-SIZE_FREE_STYLES: tuple[dict[str, Any], ...] = (
-    {'color': GREEN, 'marker': '^', 'linestyle': '-'},
-    {'color': PURPLE, 'marker': 'v', 'linestyle': '--'},
+SIZE_FREE_STYLES: tuple[dict[str, Any], ...] = tuple(
+    {'color': color, 'marker': marker, 'linestyle': linestyle}
+    for color, marker, linestyle in zip(
+        (GREEN, PURPLE, BLUE, ORANGE, INK), '^vos*', ('-', '--', '-.', ':', '-'), strict=True
+    )
 )
 
 
@@ -365,7 +362,7 @@ def plot_by_size(measurements: Measurements, label: str, native: int | None) -> 
         if native is not None:
             panel.axvline(native, color='#999999', linewidth=1, linestyle=':', zorder=0)
         if name == SIZE_FREE:
-            for network, style in zip(measurements.size_free, SIZE_FREE_STYLES, strict=False):
+            for network, style in zip(measurements.size_free, itertools.cycle(SIZE_FREE_STYLES)):
                 _plot_line(panel, measurements, network, SIZE_FREE, TITLES[network], style)
             panel.set_title('size-free')
         else:

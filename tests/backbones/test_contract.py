@@ -18,29 +18,12 @@ from torch.export import Dim
 
 import mmvmlp
 from mmvmlp.backbones.base import FeatureInfo, registered_families
+from mmvmlp.build import smallest_backbones
 from mmvmlp.ops import DropPath
 
 BACKBONES = mmvmlp.list_backbones()
 FLAGS = ('out_norm', 'norm_eval', 'with_cp')
 FAMILIES = registered_families()
-# Small enough to run many times, with every kind of block of its family.
-SMALL_ARCHS = {
-    'HireMLP': {'depths': (2, 2, 3, 2), 'channels': (8, 12, 16, 20)},
-    'MLPMixer': {'depth': 6, 'channels': 8, 'patch_size': 8, 'image_size': 64},
-    'ResMLP': {'depth': 5, 'channels': 8, 'image_size': 64},
-    'S2MLP': {'depth': 5, 'channels': 8, 'patch_size': 14},
-    'SMLPNet': {'depths': (2, 1, 2, 1), 'channels': 8, 'image_size': 64},
-}
-
-# Compiling takes as long as there are blocks: one a stage, and two where they alternate.
-SHALLOW_ARCHS = {
-    'HireMLP': {**SMALL_ARCHS['HireMLP'], 'depths': (1, 2, 1, 1)},
-    'MLPMixer': {**SMALL_ARCHS['MLPMixer'], 'depth': 4},
-    'ResMLP': {**SMALL_ARCHS['ResMLP'], 'depth': 4},
-    'S2MLP': {**SMALL_ARCHS['S2MLP'], 'depth': 4},
-    'SMLPNet': {**SMALL_ARCHS['SMLPNet'], 'depths': (1, 1, 1, 1)},
-}
-
 every_backbone = pytest.mark.parametrize('name', BACKBONES)
 every_family = pytest.mark.parametrize('family', FAMILIES, ids=lambda family: family.__name__)
 every_family_and_policy = pytest.mark.parametrize(
@@ -70,12 +53,14 @@ def with_policies(names):
 
 def small(family, **kwargs):
     torch.manual_seed(0)
-    return family(arch=SMALL_ARCHS[family.__name__], **kwargs)
+    return family(arch=family.small_arch, **kwargs)
 
 
 def shallow(family, resolution):
     torch.manual_seed(0)
-    return family(arch=SHALLOW_ARCHS[family.__name__], resolution=resolution).eval()
+    # Compiling takes as long as there are blocks: one per stage, and two where they alternate.
+    fewer = {'depths': (1, 2, 1, 1)} if 'depths' in family.small_arch else {'depth': 4}
+    return family(arch={**family.small_arch, **fewer}, resolution=resolution).eval()
 
 
 @pytest.mark.parametrize(('name', 'resolution'), with_policies(BACKBONES))
@@ -99,6 +84,16 @@ def test_strides_are_those_of_a_pyramid_or_of_the_patches():
         patch_size = getattr(backbone.arch, 'patch_size', None)
         strides = [patch_size] * 4 if patch_size else [4, 8, 16, 32]
         assert [info.stride for info in backbone.feature_info] == strides, name
+
+
+@every_family
+def test_the_smallest_variant_has_the_fewest_parameters(family):
+    with torch.device('meta'):
+        parameters = {
+            variant: sum(parameter.numel() for parameter in family(variant).parameters())
+            for variant in family.variants
+        }
+    assert parameters[family.smallest_variant] == min(parameters.values())
 
 
 @every_backbone
@@ -150,7 +145,7 @@ def assert_runs_forward_and_backward(backbone, height, width):
 
 @pytest.mark.parametrize(
     ('name', 'resolution'),
-    with_policies(['hire_mlp_tiny', 'smlpnet_tiny', 's2_mlp_deep', 'resmlp_s12', 'mlp_mixer_s16']),
+    with_policies(smallest_backbones()),
 )
 def test_a_published_network_of_each_family_runs_below_and_above_its_native_size(name, resolution):
     # Batch statistics of one image are undefined where a level is a single position.
@@ -259,7 +254,7 @@ ARCHITECTURES = [type(next(iter(family.variants.values()))) for family in FAMILI
 )
 def test_wrong_fields_of_an_architecture_are_named_with_what_is_accepted(family, field, value):
     with pytest.raises(ValueError, match=rf'^arch field {field}=.*accepted') as refused:
-        family(arch={**SMALL_ARCHS[family.__name__], field: value})
+        family(arch={**family.small_arch, field: value})
     assert repr(value) in str(refused.value)
 
 
@@ -280,7 +275,7 @@ def test_fields_of_an_architecture_may_be_lists_and_numbers_of_numpy(family):
 
 @every_family
 def test_an_mlp_without_hidden_channels_is_refused(family):
-    small_arch = SMALL_ARCHS[family.__name__]
+    small_arch = family.small_arch
     family(arch={**small_arch, 'mlp_ratio': 0.125})
     with pytest.raises(ValueError, match='mlp_ratio=0.12: .*1/8 is accepted'):
         family(arch={**small_arch, 'mlp_ratio': 0.12})
@@ -320,7 +315,7 @@ def test_unknown_architectures_name_the_known_ones(family):
     with pytest.raises(ValueError, match=f"arch='huge'.*{variants}"):
         family(arch='huge')
     with pytest.raises(ValueError, match='deepness.*accepts depth'):
-        family(arch={**SMALL_ARCHS[family.__name__], 'deepness': 3})
+        family(arch={**family.small_arch, 'deepness': 3})
     with pytest.raises(ValueError, match="'depths?'"):
         family(arch={})
 
@@ -386,7 +381,7 @@ def test_drop_path_follows_the_familys_schedule(family):
         for stage in backbone.stages
         for block in stage.blocks
     ]
-    first = 0.3 if family.__name__ == 'ResMLP' else 0.0
+    first = 0.3 if family.has_constant_drop_path else 0.0
     expected = torch.linspace(first, 0.3, len(rates)).tolist()
     assert rates == pytest.approx(expected)
 
@@ -545,7 +540,8 @@ def test_runs_where_only_torch_and_mmengine_are_installed():
         for name in ('mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'torchvision', 'sklearn'):
             sys.modules[name] = None
         import torch, mmvmlp
-        for name in ('hire_mlp_tiny', 'smlpnet_tiny', 's2_mlp_deep', 'resmlp_s12', 'mlp_mixer_s16'):
+        from mmvmlp.build import smallest_backbones
+        for name in smallest_backbones():
             backbone = mmvmlp.build_backbone(name, out_norm=True)
             print(len(backbone(torch.randn(2, 3, 64, 64))))
     """

@@ -4,12 +4,9 @@ import functools
 
 import pytest
 import torch
-from parity import TOLERANCE, ParityCase, official_state_dict, parity_cases
+from parity import ParityCase, official_checkpoint, parity_cases
 
 import mmvmlp
-
-# As the official files have them; those of the others are flat.
-UNDER_MODEL = ('hire_mlp_tiny', 'smlpnet_tiny')
 
 
 @functools.lru_cache(maxsize=1)
@@ -20,11 +17,8 @@ def loaded_network(model: str, kind: str) -> torch.nn.Module:
         network = mmvmlp.build_classifier(model, 1000)
     else:
         network = mmvmlp.build_backbone(model, out_norm=normed)
-    weights = official_state_dict(model, extra_norms=normed)
     network = network.double().eval()
-    report = mmvmlp.load_checkpoint(
-        network, {'model': weights} if model in UNDER_MODEL else weights
-    )
+    report = mmvmlp.load_checkpoint(network, official_checkpoint(model, extra_norms=normed))
     assert not (report.missing or report.mismatched)
     return network
 
@@ -39,4 +33,4 @@ def test_outputs_are_the_official_ones(case: ParityCase):
         output = case.output_of_block(network)
     else:
         output = network(case.images())[case.level]
-    assert case.relative_error(output) < TOLERANCE
+    assert case.relative_error(output) < case.tolerance

@@ -12,13 +12,6 @@ from mmvmlp.config.loading import load_config
 from mmvmlp.ops import Affine, LayerNorm2d, LayerScale
 
 LR, RATE, WEIGHT_DECAY = 0.1, 0.5, 0.05
-ARCHS = {
-    'HireMLP': 'tiny',
-    'MLPMixer': 's32',
-    'ResMLP': 's12',
-    'S2MLP': 'deep',
-    'SMLPNet': 'tiny',
-}
 
 
 def optimizer_config(**paramwise):
@@ -93,10 +86,14 @@ def model_of(toolbox, backbone):
 @pytest.mark.parametrize('toolbox', ['mmdet', 'mmpretrain', 'mmseg'])
 @pytest.mark.parametrize('family', registered_families(), ids=lambda family: family.__name__)
 def test_rates_follow_the_depth_and_norms_are_not_decayed(family, toolbox):
-    arch = ARCHS[family.__name__]
     model = model_of(
         toolbox,
-        {'type': f'mmvmlp.{family.__name__}', 'arch': arch, 'out_indices': (-1,), 'out_norm': True},
+        {
+            'type': f'mmvmlp.{family.__name__}',
+            'arch': family.small_arch,
+            'out_indices': (-1,),
+            'out_norm': True,
+        },
     )
     settings = settings_of(model, optimizer_config())
     num_layers = sum(len(stage.blocks) for stage in model.backbone.stages) + 2

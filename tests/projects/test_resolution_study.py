@@ -118,6 +118,19 @@ def test_records_with_other_settings_are_refused(study):
         study()
 
 
+def test_a_network_joins_the_records_of_others(tmp_path):
+    def architectures(**given):
+        return RecordFile(tmp_path / 'records.json', {'architectures': given})
+
+    architectures(MLPMixer={'depth': 4}).add([])
+    architectures(S2MLP={'depth': 5}).add([])
+    assert architectures().settings == {
+        'architectures': {'MLPMixer': {'depth': 4}, 'S2MLP': {'depth': 5}}
+    }
+    with pytest.raises(ValueError, match="'S2MLP': {'depth': 5}} instead of .*: name another file"):
+        architectures(S2MLP={'depth': 6})
+
+
 def test_parameters_do_not_depend_on_the_policy():
     # Weights trained with one policy must load with another.
     for network in classification.NETWORKS:
@@ -214,11 +227,11 @@ def test_missing_records_are_noted_in_the_document(folder):
 @pytest.mark.parametrize(
     ('is_there', 'missing'),
     [
-        (lambda r: r['network'] == 'S2MLP', 'sMLPNet; ResMLP; MLP-Mixer; Hire-MLP.'),
+        (lambda r: r['network'] == 'S2MLP', 'sMLPNet; ResMLP; MLP-Mixer; Hire-MLP'),
         (lambda r: r['seed'] == 0 or r['policy'] != 'window', 'ResMLP `window` at 64 (seed 1), 80'),
         (lambda r: r['policy'] != 'resize', 'ResMLP `resize` at 64, 80; MLP-Mixer;'),
         (lambda r: r['policy'] != 'native', 'ResMLP `native` at 64; MLP-Mixer;'),
-        (lambda r: r['size'] == 64, 'sMLPNet; MLP-Mixer; Hire-MLP.'),
+        (lambda r: r['size'] == 64, 'sMLPNet; MLP-Mixer; Hire-MLP'),
         (lambda r: r['size'] == 80, 'ResMLP `native` at 64; MLP-Mixer;'),
         (
             lambda r: (r['policy'], r['seed'], r['size']) != ('resize', 0, 80),

@@ -1,7 +1,5 @@
 backbone = dict(type='mmvmlp.MLPMixer', arch='s16', out_indices=(-1,), drop_path_rate=0.1)
 pyramid = dict(type='mmvmlp.SimplePyramid', in_channels=512, stride=16)
-pyramid_from_stride_8 = dict(pyramid, out_strides=(8, 16, 32))
 channels = [128, 256, 512, 512]
-channels_from_stride_8 = channels[1:]
 # As the published weights expect.
 normalization = dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5])

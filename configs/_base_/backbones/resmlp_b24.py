@@ -1,6 +1,4 @@
 # Patch size 16. The published weights of this width are for arch='b24_p8', stride=8.
 backbone = dict(type='mmvmlp.ResMLP', arch='b24', out_indices=(-1,), drop_path_rate=0.05)
 pyramid = dict(type='mmvmlp.SimplePyramid', in_channels=768, stride=16)
-pyramid_from_stride_8 = dict(pyramid, out_strides=(8, 16, 32))
 channels = [192, 384, 768, 768]
-channels_from_stride_8 = channels[1:]

@@ -1,5 +1,3 @@
 backbone = dict(type='mmvmlp.ResMLP', arch='s12', out_indices=(-1,), drop_path_rate=0.05)
 pyramid = dict(type='mmvmlp.SimplePyramid', in_channels=384, stride=16)
-pyramid_from_stride_8 = dict(pyramid, out_strides=(8, 16, 32))
 channels = [96, 192, 384, 384]
-channels_from_stride_8 = channels[1:]

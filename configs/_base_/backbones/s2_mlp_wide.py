@@ -1,5 +1,3 @@
 backbone = dict(type='mmvmlp.S2MLP', arch='wide', out_indices=(-1,), drop_path_rate=0.1)
 pyramid = dict(type='mmvmlp.SimplePyramid', in_channels=768, stride=16)
-pyramid_from_stride_8 = dict(pyramid, out_strides=(8, 16, 32))
 channels = [192, 384, 768, 768]
-channels_from_stride_8 = channels[1:]

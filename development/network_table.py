@@ -1,0 +1,67 @@
+"""Lists every network of every family, in the README's table.
+
+python -m development.network_table
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from development.generated_document import markdown_table, with_sections
+from mmvmlp.backbones.base import VisionMLP, registered_families
+from mmvmlp.build import build_classifier
+from mmvmlp.cli.errors import one_clear_error
+from mmvmlp.output_files import write_atomically
+
+ROOT = Path(__file__).resolve().parents[1]
+SECTION = 'networks'
+
+
+def network_table() -> str:
+    """Return a Markdown table of the registered families, with the size of each network."""
+    headings = [
+        'family',
+        'name: parameters of the 1000-class classifier',
+        'feature maps',
+        'other sizes than its own',
+    ]
+    return markdown_table(headings, [_row(family) for family in registered_families()])
+
+
+def _row(family: type[VisionMLP]) -> list[str]:
+    names = [f'{family.name_prefix}_{variant}' for variant in family.variants]
+    with torch.device('meta'):
+        classifiers = [build_classifier(name) for name in names]
+    counts = [sum(p.numel() for p in classifier.parameters()) for classifier in classifiers]
+    return [
+        f'[{family.title}]({family.paper})',
+        '<br>'.join(f'`{name}`: {count:,}' for name, count in zip(names, counts, strict=True)),
+        _strides(family),
+        'by its design' if family.size_free else '`resolution`',
+    ]
+
+
+def _strides(family: type[VisionMLP]) -> str:
+    with torch.device('meta'):
+        backbones = [family(variant) for variant in family.variants]
+    strides = sorted({info.stride for backbone in backbones for info in backbone.feature_info})
+    if any(len({info.stride for info in backbone.feature_info}) > 1 for backbone in backbones):
+        return f'strides {strides[0]}-{strides[-1]}'
+    return f'stride {" or ".join(map(str, strides))}'
+
+
+def main() -> None:
+    """Write the table."""
+    argparse.ArgumentParser(description=(__doc__ or '').splitlines()[0]).parse_args()
+    with one_clear_error('development'):
+        document = ROOT / 'README.md'
+        text = with_sections(document, {SECTION: network_table()})
+        write_atomically(document, text.encode())
+    print('The table is in README.md')
+
+
+if __name__ == '__main__':
+    main()
