@@ -1,0 +1,159 @@
+"""Install mmcv, with its operators compiled for the torch of the Python that runs this.
+
+``make env`` calls it. Compiled wheels are kept in ``~/.cache/mmvmlp/wheels``.
+"""
+
+import os
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+REQUIREMENT = ROOT / 'requirements/mmcv.txt'
+CACHE = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'mmvmlp'
+TRY_OPERATORS = """
+import sys, torch, torchvision, mmcv.ops
+for device in sys.argv[1:]:
+    boxes = torch.tensor([[0.0, 0, 9, 9], [0, 0, 9, 8]], device=device)
+    scores = torch.tensor([0.5, 0.9], device=device)
+    kept = torchvision.ops.nms(boxes, scores, 0.5), mmcv.ops.nms(boxes, scores, 0.5)[1]
+    assert [one.tolist() for one in kept] == [[1], [1]], f'wrong result on {device}: {kept}'
+"""
+
+
+class SetupError(Exception):
+    """A failure that the user can do something about; the message says what."""
+
+
+def check_compiler() -> None:
+    """Raise `SetupError` where there is no C++17 compiler, or no Python.h."""
+    compiler, headers = os.environ.get('CXX', 'c++'), sysconfig.get_path('include')
+    command = [*shlex.split(compiler), '-std=c++17', '-fsyntax-only', f'-I{headers}', '-xc++', '-']
+    source = '#include <Python.h>\n#include <optional>\n'
+    try:
+        subprocess.run(command, input=source, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise SetupError(
+            f'compiling mmcv needs a C++17 compiler ({compiler}) and Python.h ({headers}):\n'
+            f'{getattr(error, "stderr", error)}\nOn Debian and Ubuntu:\n'
+            f'    apt-get install g++ python{sys.version_info[0]}.{sys.version_info[1]}-dev'
+        ) from error
+
+
+def choose_architectures(choice: str, gpus: list[str]) -> str:
+    """Choose the GPU architectures to compile for, as in ``'8.0;9.0'``; '' stands for the CPU.
+
+    Args:
+        choice: ``'cpu'``, ``'cuda'``, or '' for what torch sees.
+        gpus: Compute capabilities of the GPUs that torch sees.
+    """
+    if choice == 'cpu' or (choice == '' and not gpus):
+        return ''
+    if architectures := os.environ.get('TORCH_CUDA_ARCH_LIST') or ';'.join(gpus):
+        return architectures
+    raise SetupError(
+        'MMVMLP_OPS=cuda, but torch sees no GPU here: name the architectures, for example\n'
+        '    make env MMVMLP_OPS=cuda TORCH_CUDA_ARCH_LIST=9.0'
+    )
+
+
+def wheel_folder(torch: str, architectures: str) -> Path:
+    """Return a wheel's folder in the cache, named after all that the wheel depends on."""
+    mmcv = re.findall(r'^onedl-mmcv==(\S+)', REQUIREMENT.read_text(), re.MULTILINE)[0]
+    device = 'cuda-' + re.sub(r'[^\w.+]+', '-', architectures) if architectures else 'cpu'
+    python = f'cp{sys.version_info[0]}{sys.version_info[1]}'
+    return CACHE / f'wheels/mmcv-{mmcv}-torch-{torch}-{python}-{platform.machine()}-{device}'
+
+
+def write_grouped_setup(source: Path) -> None:
+    """Write a ``setup_grouped.py`` that compiles eight files, each of which includes ten of mmcv's.
+
+    Parsing torch's headers takes longer than the rest of a source's compilation.
+    """
+    folder, operators = source / 'groups', source / 'mmcv/ops/csrc/pytorch'
+    folder.mkdir()
+    sources = sorted([*operators.glob('*.cpp'), *operators.glob('cpu/*.cpp')])
+    for number in range(8):
+        lines = []
+        # Sources that define the same name (roi_align, roi_align_rotated) are neighbours in the
+        # alphabet; dealt out in turn, they come into different groups.
+        for path in sources[number::8]:
+            # A macro such as `min` must not reach into the next source.
+            macros = re.findall(r'^#define (\w+)', path.read_text(), re.MULTILINE)
+            lines += [f'#include "{path}"', *(f'#undef {macro}' for macro in macros)]
+        (folder / f'group_{number}.cpp').write_text('\n'.join([*lines, '']))
+    text = re.sub(
+        r'/mmcv/ops/csrc/pytorch(/cpu)?/\*', r'/groups\1/*', (source / 'setup.py').read_text()
+    )
+    (source / 'setup_grouped.py').write_text(text)
+
+
+def compile_wheel(folder: Path, architectures: str) -> None:
+    """Compile mmcv, and put the wheel's folder into the cache in one step."""
+    # A compiler process takes up to 2 GB.
+    memory = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+    jobs = max(1, min(len(os.sched_getaffinity(0)), memory // 2**31))
+    flags = f'-O2 -g0 -DNDEBUG {os.environ.get("CXXFLAGS", "")}'
+    variables = {'MAX_JOBS': str(jobs), **os.environ, 'CFLAGS': flags, 'CXXFLAGS': flags}
+    variables['FORCE_CUDA'] = '1' if architectures else '0'
+    variables |= (
+        {'TORCH_CUDA_ARCH_LIST': architectures} if architectures else {'CUDA_VISIBLE_DEVICES': ''}
+    )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix='.building-', dir=folder.parent) as building:
+        pip = [sys.executable, '-m', 'pip', 'download', '--no-deps', '--no-build-isolation']
+        pip += ['--require-hashes', '-r', str(REQUIREMENT), '-d', building]
+        subprocess.run(pip, env=variables, check=True)
+        (archive,) = Path(building).glob('*.tar.gz')
+        shutil.unpack_archive(archive, building)
+        source = Path(str(archive).removesuffix('.tar.gz'))
+        write_grouped_setup(source)
+        # Where a compiler does not take the groups, each source is compiled by itself.
+        for program in ('setup_grouped.py', 'setup.py'):
+            command = [sys.executable, program, 'bdist_wheel', '--dist-dir', 'wheel']
+            if subprocess.run(command, cwd=source, env=variables).returncode == 0:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.replace(source / 'wheel', folder)
+                return
+    raise SetupError(
+        'mmcv could not be compiled, see above. For a GPU, nvcc must be there, of the CUDA version '
+        'of torch:\n    make env CUDA_HOME=/usr/local/cuda-13.0\nFor the CPU only:\n'
+        '    export CUDA_VISIBLE_DEVICES=; make env MMVMLP_OPS=cpu'
+    )
+
+
+def install_wheel(folder: Path, devices: list[str]) -> bool:
+    """Install the wheel of a folder, and return whether its operators run."""
+    pip = ['uv', 'pip', 'install', '--python', sys.executable, '--reinstall', '--no-deps']
+    try_operators = [sys.executable, '-c', TRY_OPERATORS, *devices]
+    commands = [*pip, *map(str, folder.glob('*.whl'))], try_operators
+    return all(subprocess.run(command, cwd=folder).returncode == 0 for command in commands)
+
+
+def main() -> None:
+    """Install a wheel that works: the cached one, or else a new one."""
+    import torch
+
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    gpus = sorted({'{}.{}'.format(*torch.cuda.get_device_capability(device)) for device in devices})
+    architectures = choose_architectures(os.environ.get('MMVMLP_OPS', ''), gpus)
+    folder = wheel_folder(torch.__version__, architectures)
+    tried = ['cpu', 'cuda'] if architectures and gpus else ['cpu']
+    if not (folder.exists() and install_wheel(folder, tried)):
+        check_compiler()
+        compile_wheel(folder, architectures)
+        if not install_wheel(folder, tried):
+            raise SetupError(f'mmcv does not run with torch {torch.__version__}, see above')
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (SetupError, subprocess.CalledProcessError) as error:
+        sys.exit(f'error: {error}')
