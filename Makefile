@@ -16,9 +16,8 @@ help:  ## list these commands
 	  || sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1: \2/p' $(MAKEFILE_LIST)
 
 env:  ## set up .venv: the pinned packages, with mmcv compiled for their torch
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
-	  echo "error: '$(PYTHON)' does not run, or is too old; Python 3.10, 3.11 or 3.12 is needed:" \
-	       "install one and name it, as in  make env PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null || { \
+	  echo "error: '$(PYTHON)' is not Python 3.10, 3.11 or 3.12: make env PYTHON=python3.12" >&2; exit 1; }
 	@flock . $(PYTHON) -m development.setup_env
 
 demo: env  ## train, evaluate and draw on generated scenes

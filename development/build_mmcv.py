@@ -47,13 +47,8 @@ def check_compiler() -> None:
 
 
 def choose_architectures(choice: str, gpus: list[str]) -> str:
-    """Choose the GPU architectures to compile for, as in ``'8.0;9.0'``; '' stands for the CPU.
-
-    Args:
-        choice: ``'cpu'``, ``'cuda'``, or '' for what torch sees.
-        gpus: Compute capabilities of the GPUs that torch sees.
-    """
-    if choice == 'cpu' or (choice == '' and not gpus):
+    """Return the GPU architectures to compile for, as in ``'8.0;9.0'``, or '' for the CPU."""
+    if choice == 'cpu' or (choice == 'auto' and not gpus):
         return ''
     if architectures := os.environ.get('TORCH_CUDA_ARCH_LIST') or ';'.join(gpus):
         return architectures
@@ -76,9 +71,9 @@ def write_grouped_setup(source: Path) -> None:
 
     Parsing torch's headers takes longer than the rest of a source's compilation.
     """
-    folder, operators = source / 'groups', source / 'mmcv/ops/csrc/pytorch'
-    folder.mkdir()
+    operators = source / 'mmcv/ops/csrc/pytorch'
     sources = sorted([*operators.glob('*.cpp'), *operators.glob('cpu/*.cpp')])
+    (source / 'groups').mkdir()
     for number in range(8):
         lines = []
         # Sources that define the same name (roi_align, roi_align_rotated) are neighbours in the
@@ -87,24 +82,24 @@ def write_grouped_setup(source: Path) -> None:
             # A macro such as `min` must not reach into the next source.
             macros = re.findall(r'^#define (\w+)', path.read_text(), re.MULTILINE)
             lines += [f'#include "{path}"', *(f'#undef {macro}' for macro in macros)]
-        (folder / f'group_{number}.cpp').write_text('\n'.join([*lines, '']))
-    text = re.sub(
-        r'/mmcv/ops/csrc/pytorch(/cpu)?/\*', r'/groups\1/*', (source / 'setup.py').read_text()
-    )
-    (source / 'setup_grouped.py').write_text(text)
+        (source / f'groups/{number}.cpp').write_text('\n'.join([*lines, '']))
+    setup = (source / 'setup.py').read_text()
+    grouped = re.sub(r'mmcv/ops/csrc/pytorch/(cpu/)?\*\.cpp', r'groups/\1*.cpp', setup)
+    (source / 'setup_grouped.py').write_text(grouped)
 
 
 def compile_wheel(folder: Path, architectures: str) -> None:
     """Compile mmcv, and put the wheel's folder into the cache in one step."""
+    check_compiler()
     # A compiler process takes up to 2 GB.
     memory = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
     jobs = max(1, min(len(os.sched_getaffinity(0)), memory // 2**31))
     flags = f'-O2 -g0 -DNDEBUG {os.environ.get("CXXFLAGS", "")}'
     variables = {'MAX_JOBS': str(jobs), **os.environ, 'CFLAGS': flags, 'CXXFLAGS': flags}
-    variables['FORCE_CUDA'] = '1' if architectures else '0'
-    variables |= (
-        {'TORCH_CUDA_ARCH_LIST': architectures} if architectures else {'CUDA_VISIBLE_DEVICES': ''}
-    )
+    if architectures:
+        variables.update(FORCE_CUDA='1', TORCH_CUDA_ARCH_LIST=architectures)
+    else:
+        variables.update(FORCE_CUDA='0', CUDA_VISIBLE_DEVICES='')
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix='.building-', dir=folder.parent) as building:
         pip = [sys.executable, '-m', 'pip', 'download', '--no-deps', '--no-build-isolation']
@@ -130,9 +125,9 @@ def compile_wheel(folder: Path, architectures: str) -> None:
 
 def install_wheel(folder: Path, devices: list[str]) -> bool:
     """Install the wheel of a folder, and return whether its operators run."""
-    pip = ['uv', 'pip', 'install', '--python', sys.executable, '--reinstall', '--no-deps']
-    try_operators = [sys.executable, '-c', TRY_OPERATORS, *devices]
-    commands = [*pip, *map(str, folder.glob('*.whl'))], try_operators
+    install = ['uv', 'pip', 'install', '--python', sys.executable, '--reinstall', '--no-deps']
+    run_operators = [sys.executable, '-c', TRY_OPERATORS, *devices]
+    commands = ([*install, *map(str, folder.glob('*.whl'))], run_operators)
     return all(subprocess.run(command, cwd=folder).returncode == 0 for command in commands)
 
 
@@ -142,11 +137,10 @@ def main() -> None:
 
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
     gpus = sorted({'{}.{}'.format(*torch.cuda.get_device_capability(device)) for device in devices})
-    architectures = choose_architectures(os.environ.get('MMVMLP_OPS', ''), gpus)
+    architectures = choose_architectures(os.environ.get('MMVMLP_OPS', 'auto'), gpus)
     folder = wheel_folder(torch.__version__, architectures)
     tried = ['cpu', 'cuda'] if architectures and gpus else ['cpu']
     if not (folder.exists() and install_wheel(folder, tried)):
-        check_compiler()
         compile_wheel(folder, architectures)
         if not install_wheel(folder, tried):
             raise SetupError(f'mmcv does not run with torch {torch.__version__}, see above')
