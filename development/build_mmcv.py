@@ -6,7 +6,6 @@
 import os
 import platform
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -34,16 +33,14 @@ class SetupError(Exception):
 def check_compiler() -> None:
     """Raise `SetupError` where there is no C++17 compiler, or no Python.h."""
     compiler, headers = os.environ.get('CXX', 'c++'), sysconfig.get_path('include')
-    command = [*shlex.split(compiler), '-std=c++17', '-fsyntax-only', f'-I{headers}', '-xc++', '-']
+    command = f'{compiler} -std=c++17 -fsyntax-only -I"{headers}" -xc++ -'
     source = '#include <Python.h>\n#include <optional>\n'
-    try:
-        subprocess.run(command, input=source, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
+    done = subprocess.run(command, shell=True, input=source, capture_output=True, text=True)
+    if done.returncode != 0:
         raise SetupError(
-            f'compiling mmcv needs a C++17 compiler ({compiler}) and Python.h ({headers}):\n'
-            f'{getattr(error, "stderr", error)}\nOn Debian and Ubuntu:\n'
-            f'    apt-get install g++ python{sys.version_info[0]}.{sys.version_info[1]}-dev'
-        ) from error
+            f'compiling mmcv needs a C++17 compiler and Python.h ({headers}):\n{done.stderr}'
+            'On Debian and Ubuntu:\n    apt-get install g++ python3-dev'
+        )
 
 
 def choose_architectures(choice: str, gpus: list[str]) -> str:
@@ -61,16 +58,13 @@ def choose_architectures(choice: str, gpus: list[str]) -> str:
 def wheel_folder(torch: str, architectures: str) -> Path:
     """Return a wheel's folder in the cache, named after all that the wheel depends on."""
     mmcv = re.findall(r'^onedl-mmcv==(\S+)', REQUIREMENT.read_text(), re.MULTILINE)[0]
+    machine = f'{sys.implementation.cache_tag}-{platform.machine()}'
     device = 'cuda-' + re.sub(r'[^\w.+]+', '-', architectures) if architectures else 'cpu'
-    python = f'cp{sys.version_info[0]}{sys.version_info[1]}'
-    return CACHE / f'wheels/mmcv-{mmcv}-torch-{torch}-{python}-{platform.machine()}-{device}'
+    return CACHE / f'wheels/mmcv-{mmcv}-torch-{torch}-{machine}-{device}'
 
 
 def write_grouped_setup(source: Path) -> None:
-    """Write a ``setup_grouped.py`` that compiles eight files, each of which includes ten of mmcv's.
-
-    Parsing torch's headers takes longer than the rest of a source's compilation.
-    """
+    """Write a ``setup_grouped.py`` that compiles mmcv's 78 sources, mostly headers, as eight."""
     operators = source / 'mmcv/ops/csrc/pytorch'
     sources = sorted([*operators.glob('*.cpp'), *operators.glob('cpu/*.cpp')])
     (source / 'groups').mkdir()
@@ -91,11 +85,9 @@ def write_grouped_setup(source: Path) -> None:
 def compile_wheel(folder: Path, architectures: str) -> None:
     """Compile mmcv, and put the wheel's folder into the cache in one step."""
     check_compiler()
-    # A compiler process takes up to 2 GB.
-    memory = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
-    jobs = max(1, min(len(os.sched_getaffinity(0)), memory // 2**31))
-    flags = f'-O2 -g0 -DNDEBUG {os.environ.get("CXXFLAGS", "")}'
-    variables = {'MAX_JOBS': str(jobs), **os.environ, 'CFLAGS': flags, 'CXXFLAGS': flags}
+    variables = {'MAX_JOBS': str(len(os.sched_getaffinity(0))), **os.environ}
+    # In place of Python's own flags, which may ask for debugging symbols.
+    variables['CFLAGS'] = variables['CXXFLAGS'] = '-O2 -DNDEBUG'
     if architectures:
         variables.update(FORCE_CUDA='1', TORCH_CUDA_ARCH_LIST=architectures)
     else:
@@ -117,8 +109,7 @@ def compile_wheel(folder: Path, architectures: str) -> None:
                 os.replace(source / 'wheel', folder)
                 return
     raise SetupError(
-        'mmcv could not be compiled, see above. For a GPU, nvcc must be there, of the CUDA version '
-        'of torch:\n    make env CUDA_HOME=/usr/local/cuda-13.0\nFor the CPU only:\n'
+        "mmcv was not compiled, see above. A GPU needs nvcc of torch's CUDA version. Name it, or:\n"
         '    export CUDA_VISIBLE_DEVICES=; make env MMVMLP_OPS=cpu'
     )
 

@@ -13,19 +13,22 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from sysconfig import get_python_version
 
 from development.build_mmcv import CACHE, ROOT, SetupError, check_compiler
 
 VENV, REQUIREMENTS = ROOT / '.venv', ROOT / 'requirements'
 VENV_PYTHON, STAMP, LOG = VENV / 'bin/python', VENV / 'setup.stamp', VENV / 'setup.log'
-VERSION = f'{sys.version_info[0]}.{sys.version_info[1]}'
+LOCKS = sorted(REQUIREMENTS.glob('*.txt'))
 PROGRAMS = (Path(__file__), ROOT / 'development/build_mmcv.py', ROOT / 'pyproject.toml')
 
 
 def content_key(*paths: Path) -> str:
     """Return a hash of the Python, the machine, and what files hold."""
     content = b''.join(path.read_bytes() for path in paths)
-    return hashlib.sha256(f'{VERSION} {platform.machine()}'.encode() + content).hexdigest()[:32]
+    return hashlib.sha256(
+        f'{get_python_version()} {platform.machine()}'.encode() + content
+    ).hexdigest()[:32]
 
 
 def run(*command: object, log: bool = False) -> None:
@@ -54,28 +57,15 @@ def find_uv() -> Path:
     return program
 
 
-def link(source: str, target: str) -> None:
-    """Link a file, or copy it to another file system."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-
-
 def compile_bytecode(site: Path, store: Path) -> None:
-    """Compile all modules, and keep the bytecode for other clones.
-
-    Where ``PYTHONDONTWRITEBYTECODE`` is set, as in many containers, Python does not, and importing
-    mmdetection takes four times as long.
-    """
-    # By hash, because files that are copied from uv's cache have another time in each clone.
+    """Compile all modules, as ``PYTHONDONTWRITEBYTECODE`` prevents, and keep that for all clones."""
+    # By hash: the same module may have another modification time in each clone.
     flags = ('-q', '-j0', '-x/tests?/', '--invalidation-mode=checked-hash')
     run(VENV_PYTHON, '-m', 'compileall', *flags, site, log=True)
     store.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=store.parent) as folder:
-        for path in site.rglob('__pycache__'):
-            shutil.copytree(path, f'{folder}/new/{path.relative_to(site)}', copy_function=link)
-        os.replace(f'{folder}/new', store)
+    partial = store.with_suffix(f'.{os.getpid()}')
+    run('sh', '-c', 'cd "$0" && find . -name "*.pyc" | tar -cf "$1" -T -', site, partial, log=True)
+    partial.replace(store)
 
 
 def make_environment() -> None:
@@ -85,12 +75,12 @@ def make_environment() -> None:
     run(uv, 'venv', '-q', '--allow-existing', '--python', sys.executable, VENV)
     install = (uv, 'pip', 'install', '--python', VENV_PYTHON, '--no-deps')
     print('[1/4] packages: 2 s from the cache, else 30 s and a download of 2 GB', flush=True)
-    locks = [f'{REQUIREMENTS}/torch.txt', '-r', f'{REQUIREMENTS}/packages.txt']
-    run(*install, '--require-hashes', '-b', f'{REQUIREMENTS}/packages.txt', '-r', *locks)
-    site = VENV / f'lib/python{VERSION}/site-packages'
-    store = CACHE / 'bytecode' / content_key(*sorted(REQUIREMENTS.glob('*.txt')))
+    torch, packages = REQUIREMENTS / 'torch.txt', REQUIREMENTS / 'packages.txt'
+    run(*install, '--require-hashes', '-r', torch, '-r', packages, '--build-constraints', packages)
+    site = VENV / f'lib/python{get_python_version()}/site-packages'
+    store = CACHE / 'bytecode' / f'{content_key(*LOCKS)}.tar'
     if store.exists():
-        shutil.copytree(store, site, copy_function=link, dirs_exist_ok=True)
+        run('tar', '-xf', store, '-C', site)
     print('[2/4] mmcv: 5 s from the cache, else 2 min to compile', flush=True)
     run(VENV_PYTHON, '-m', 'development.build_mmcv', log=True)
     print('[3/4] bytecode: 0 s from the cache, else 20 s', flush=True)
@@ -104,8 +94,8 @@ def main() -> None:
     """Return at once where the environment is complete, otherwise make it."""
     stamp = STAMP.read_text() if STAMP.exists() else ''
     # A choice holds until another is made.
-    choice = os.environ.get('MMVMLP_OPS') or stamp.partition(' ')[2] or 'auto'
-    wanted = f'{content_key(*PROGRAMS, *sorted(REQUIREMENTS.glob("*.txt")))} {choice}'
+    choice = os.environ.get('MMVMLP_OPS') or stamp.partition(' ')[0] or 'auto'
+    wanted = f'{choice} {content_key(*PROGRAMS, *LOCKS)} {ROOT}'
     if stamp == wanted and VENV_PYTHON.exists():
         return
     if choice not in ('auto', 'cpu', 'cuda'):
@@ -114,14 +104,12 @@ def main() -> None:
         raise SetupError(f'{VENV} was not made by `make env`; move it away, or `make clean-env`')
     if not list(CACHE.glob('wheels/*/*.whl')):
         check_compiler()
-    removed = ROOT / '.venv.old'
-    shutil.rmtree(removed, ignore_errors=True)
+    shutil.rmtree(ROOT / '.venv.old', ignore_errors=True)
     if VENV.exists():
-        VENV.rename(removed)
-        shutil.rmtree(removed)
+        shutil.rmtree(VENV.rename(ROOT / '.venv.old'))
     VENV.mkdir()
     LOG.touch()
-    STAMP.write_text(f'incomplete {choice}')
+    STAMP.write_text(f'{choice} incomplete')
     os.environ['MMVMLP_OPS'] = choice
     make_environment()
     STAMP.write_text(wanted)
@@ -130,7 +118,5 @@ def main() -> None:
 if __name__ == '__main__':
     try:
         main()
-    except SetupError as error:
-        sys.exit(f'error: {error}')
-    except KeyboardInterrupt:
-        sys.exit('interrupted; `make env` starts again')
+    except (SetupError, KeyboardInterrupt) as error:
+        sys.exit(f'error: {str(error) or "interrupted"}')
