@@ -58,7 +58,7 @@ def find_uv() -> Path:
 
 
 def compile_bytecode(site: Path, store: Path) -> None:
-    """Compile all modules, as ``PYTHONDONTWRITEBYTECODE`` prevents, and keep that for all clones."""
+    """Compile all modules, ``PYTHONDONTWRITEBYTECODE`` or not, and keep that for other clones."""
     # By hash: the same module may have another modification time in each clone.
     flags = ('-q', '-j0', '-x/tests?/', '--invalidation-mode=checked-hash')
     run(VENV_PYTHON, '-m', 'compileall', *flags, site, log=True)
