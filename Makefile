@@ -2,10 +2,9 @@
 # make test   lint, type check and the whole test suite
 # Both set up the environment first. `make help` lists the rest.
 
-PYTHON ?= python3
+# The Python that .venv was made with, until another is named: make env PYTHON=python3.12
+PYTHON ?= $(or $(realpath .venv/bin/python),python3)
 VENV_PYTHON := .venv/bin/python
-# A .venv made with another Python stays, unless PYTHON is asked for by name.
-SETUP_FLAGS := $(if $(filter file,$(origin PYTHON)),--any-python)
 # A process a core with one thread each; more than four would need more memory than a laptop has.
 PYTEST_FLAGS := --numprocesses auto --maxprocesses 4 --dist worksteal
 
@@ -16,17 +15,17 @@ help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
 	  || sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1: \2/p' $(MAKEFILE_LIST)
 
-env:  ## set up .venv: the pinned stack, with mmcv compiled for its torch
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 7))' 2>/dev/null || { \
-	  echo "error: '$(PYTHON)' does not run, or is too old; Python 3.10, 3.11 or 3.12 is needed:" \
-	       "install one and name it, as in  make env PYTHON=python3.12" >&2; exit 1; }
-	@$(PYTHON) tools/setup_env.py $(SETUP_FLAGS)
+env:  ## set up .venv: the pinned packages, with mmcv compiled for their torch
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null || { \
+	  echo "error: '$(PYTHON)' is not Python 3.10, 3.11 or 3.12: make env PYTHON=python3.12" >&2; exit 1; }
+	@flock . $(PYTHON) -m development.setup_env
 
 demo: env  ## train, evaluate and draw on generated scenes
 	$(VENV_PYTHON) tools/demo.py
 
 lint: env  ## ruff and mypy --strict
 	$(VENV_PYTHON) -m ruff check .
+	$(VENV_PYTHON) -m ruff format --check .
 	$(VENV_PYTHON) -m mypy --strict
 
 test: lint  ## lint, then the whole test suite
