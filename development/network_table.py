@@ -25,8 +25,8 @@ def network_table() -> str:
     headings = [
         'family',
         'name: parameters of the 1000-class classifier',
-        'feature maps',
-        'other sizes than its own',
+        'strides',
+        'other image sizes',
     ]
     return markdown_table(headings, [_row(family) for family in registered_families()])
 
@@ -40,7 +40,7 @@ def _row(family: type[VisionMLP]) -> list[str]:
         f'[{family.title}]({family.paper})',
         '<br>'.join(f'`{name}`: {count:,}' for name, count in zip(names, counts, strict=True)),
         _strides(family),
-        'by its design' if family.size_free else '`resolution`',
+        'by design' if family.size_free else '`resolution`',
     ]
 
 
@@ -49,8 +49,8 @@ def _strides(family: type[VisionMLP]) -> str:
         backbones = [family(variant) for variant in family.variants]
     strides = sorted({info.stride for backbone in backbones for info in backbone.feature_info})
     if any(len({info.stride for info in backbone.feature_info}) > 1 for backbone in backbones):
-        return f'strides {strides[0]}-{strides[-1]}'
-    return f'stride {" or ".join(map(str, strides))}'
+        return f'{strides[0]}-{strides[-1]}'
+    return ' or '.join(map(str, strides))
 
 
 def main() -> None:
