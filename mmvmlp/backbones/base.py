@@ -87,16 +87,16 @@ class VisionMLP(BaseModule):
     """Prefix of the variants' names in :func:`mmvmlp.build_backbone`."""
 
     title: ClassVar[str]
-    """The family's name as its paper prints it, for tables and plots."""
+    """Name of the family as in its paper, for tables and plots."""
 
     paper: ClassVar[str]
-    """The address of the paper."""
+    """URL of the paper."""
 
     smallest_variant: ClassVar[str]
-    """The published architecture with the fewest parameters."""
+    """Name of the variant with the fewest parameters."""
 
     small_arch: ClassVar[Mapping[str, Any]]
-    """For tests: few channels, every kind of block, and 64 pixels where there is a native size."""
+    """Architecture for tests: few channels, all kinds of blocks, native size 64 if any."""
 
     size_free: ClassVar[bool]
     """True if the network accepts any image size by design, without an image-size policy."""

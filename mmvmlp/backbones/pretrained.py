@@ -1,4 +1,4 @@
-"""Initialisers that load a checkpoint."""
+"""Strict loading of checkpoints in ``init_cfg``."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from mmengine.model import PretrainedInit
 
 
 def is_pretrained(init_cfg: Mapping[str, Any]) -> bool:
-    """Tell whether an initialiser is mmengine's ``Pretrained``, under whatever name."""
+    """Return True if an initialiser is mmengine's ``Pretrained``, under any name."""
     kind = init_cfg.get('type')
     return kind is PretrainedInit or (
         isinstance(kind, str) and kind.rpartition('.')[2] == 'Pretrained'
@@ -15,7 +15,7 @@ def is_pretrained(init_cfg: Mapping[str, Any]) -> bool:
 
 
 def strict_init_cfg(init_cfg: Any) -> Any:
-    """Return initialisers that refuse a checkpoint which mmengine's own would load in part."""
+    """Replace ``Pretrained``, which loads partially, by our strict initialiser."""
     if isinstance(init_cfg, list):
         return [strict_init_cfg(entry) for entry in init_cfg]
     if init_cfg and is_pretrained(init_cfg):

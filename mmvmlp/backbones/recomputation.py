@@ -1,4 +1,4 @@
-"""Blocks that are computed again in the backward pass, to save the memory of their activations."""
+"""Recomputation of blocks in the backward pass, which saves memory."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -12,11 +12,11 @@ from torch.utils.checkpoint import checkpoint
 
 
 def recomputed(block: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """Run a block whose activations are computed again when gradients need them.
+    """Run a block whose activations are recomputed in the backward pass.
 
     Args:
-        block: Its batch norms count each batch once.
-        x: The block's input, of any shape that it takes.
+        block: The block; its batch norms count each batch once.
+        x: Input of the block.
     """
     contexts = partial(_recomputation_contexts, block)
     return cast(torch.Tensor, checkpoint(block, x, use_reentrant=False, context_fn=contexts))
@@ -30,7 +30,7 @@ def _recomputation_contexts(
 
 @contextmanager
 def _running_statistics_kept(block: nn.Module) -> Iterator[None]:
-    """Keep a block's batch norms from counting a batch again when it is recomputed."""
+    """Keep batch norms from counting a batch again on recomputation."""
     norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
     tracked = [norm.track_running_stats and norm.training for norm in norms]
     kept = [
