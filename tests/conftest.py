@@ -1,4 +1,4 @@
-"""What all tests share: where they run, and small data in COCO's layout."""
+"""Fixtures that all tests share: the working folder, and small data in COCO's layout."""
 
 from collections.abc import Callable
 from pathlib import Path

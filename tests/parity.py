@@ -1,4 +1,4 @@
-"""What official networks put out, from ``tests/data/parity``, and the weights they did it with."""
+"""Outputs of official networks, from ``tests/data/parity``, and the weights that gave them."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What a page of the documentation says, pasted into a shell."""
+"""Commands of a page of the documentation, pasted into a shell."""
 
 import os
 import re

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm')
-"""What counts as an image in a folder; a file that is named is one whatever it ends with."""
+"""Suffixes of images in a folder; a file that is named may have any."""
 
 
 def find_images(names: Sequence[str]) -> list[Path]:

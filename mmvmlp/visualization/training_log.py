@@ -1,4 +1,4 @@
-"""What mmengine logged of a training run, with everything on one axis of iterations."""
+"""Reads what mmengine logged of a training run, on one axis of iterations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every registered backbone must do, whatever its family."""
+"""The contract of every registered backbone, whatever its family."""
 
 import dataclasses
 import inspect

@@ -239,7 +239,7 @@ def test_a_damaged_image_ends_the_command_with_one_message(tmp_path, detector, i
 
 @pytest.fixture(scope='module')
 def bad_files(tmp_path_factory, detector, images):
-    """What a user may give by mistake, by name."""
+    """Mistakes of a user, by name."""
     folder = tmp_path_factory.mktemp('bad')
     whole = (images / 'a' / 'scene.jpg').read_bytes()
     (folder / 'truncated.jpg').write_bytes(whole[: len(whole) // 2])

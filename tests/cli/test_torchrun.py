@@ -1,4 +1,4 @@
-"""What ends a run of several processes, as the shell shows it."""
+"""Errors that end a run of several processes, as the shell shows them."""
 
 import subprocess
 import sys
