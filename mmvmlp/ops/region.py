@@ -32,9 +32,7 @@ def take_circular(x: torch.Tensor, dim: int, start: int, length: int, period: in
         period: The circle's length: the map's side, or less where its end is not used.
     """
     taken = (torch.arange(length, device=x.device) + start) % period
-    if torch.compiler.is_compiling():
-        # A compiler chooses its own layout; views in front of convolutions stop Inductor.
-        return x.index_select(dim, taken)
+    # Of a view, for `index_select` of a channels-last map itself would give another layout.
     return x.movedim(1, 3).index_select(dim - 1, taken).movedim(3, 1)
 
 
