@@ -37,6 +37,8 @@ class DenseMixing(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mix all tokens: (N, C, H, W) to (N, C, H, W)."""
         if self.resolution == 'window' and torch.compiler.is_compiling():
+            # It holds for every size, but multiplies each token with side**2 numbers, all but one
+            # of them zeros: too slow where nothing is compiled.
             mixed = windows_of_tokens(self._mix_tokens(tokens_of_windows(x, self.side)), x)
         else:
             native = {1: self.side, 2: self.side}

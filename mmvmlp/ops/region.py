@@ -31,9 +31,7 @@ def take_circular(x: torch.Tensor, dim: int, start: int, length: int, period: in
         period: Period of the indices, at most the size of ``dim``.
     """
     taken = (torch.arange(length, device=x.device) + start) % period
-    if torch.compiler.is_compiling():
-        # The compiler chooses the layout; Inductor fails on views in front of convolutions.
-        return x.index_select(dim, taken)
+    # Of a view, for `index_select` of a channels-last map itself would give another layout.
     return x.movedim(1, 3).index_select(dim - 1, taken).movedim(3, 1)
 
 

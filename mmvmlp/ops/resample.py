@@ -34,6 +34,7 @@ def product_along(
     matrix = matrix.to(x.dtype)
     if torch.compiler.is_compiling():
         # A pointwise convolution, since reshaping a product would specialise the graph to a size.
+        # Not compiled, it makes an MLP-Mixer's pass on a large image a fifth slower.
         lines = x if dim == 1 else x.transpose(1, 2)
         products = functional.conv2d(lines, matrix[:, :, None, None], bias)
         return products if dim == 1 else products.transpose(1, 2)
