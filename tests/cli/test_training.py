@@ -23,7 +23,7 @@ TINY_CONFIG = 'configs/mask_rcnn_hire_mlp_t.py'
 # After so few steps no class of 81 reaches the usual threshold, and without any detection there
 # is no AP to compare.
 EVERY_SCORE = 'model.test_cfg.rcnn.score_thr=0.001'
-# COCO's images take minutes per step on a CPU, and 7 x 7 bins make half of all parameters.
+# Images as large as COCO's take minutes per step on a CPU.
 SMALL = (
     'val_dataloader.dataset.pipeline.1.scale=(166,100)',
     'test_dataloader.dataset.pipeline.1.scale=(166,100)',
