@@ -67,7 +67,8 @@ def write_grouped_setup(source: Path) -> None:
     """Write a ``setup_grouped.py`` that compiles mmcv's 78 sources, mostly headers, as eight."""
     operators = source / 'mmcv/ops/csrc/pytorch'
     sources = sorted([*operators.glob('*.cpp'), *operators.glob('cpu/*.cpp')])
-    (source / 'groups').mkdir()
+    groups = source / '.groups'  # The dot keeps it out of the wheel.
+    groups.mkdir()
     for number in range(8):
         lines = []
         # Sources that define the same name (roi_align, roi_align_rotated) are neighbours in the
@@ -76,9 +77,9 @@ def write_grouped_setup(source: Path) -> None:
             # A macro such as `min` must not reach into the next source.
             macros = re.findall(r'^#define (\w+)', path.read_text(), re.MULTILINE)
             lines += [f'#include "{path}"', *(f'#undef {macro}' for macro in macros)]
-        (source / f'groups/{number}.cpp').write_text('\n'.join([*lines, '']))
+        (groups / f'{number}.cpp').write_text('\n'.join([*lines, '']))
     setup = (source / 'setup.py').read_text()
-    grouped = re.sub(r'mmcv/ops/csrc/pytorch/(cpu/)?\*\.cpp', r'groups/\1*.cpp', setup)
+    grouped = re.sub(r'mmcv/ops/csrc/pytorch/(cpu/)?\*\.cpp', r'.groups/\1*.cpp', setup)
     (source / 'setup_grouped.py').write_text(grouped)
 
 

@@ -63,7 +63,7 @@ def test_sources_are_grouped_and_setup_compiles_the_groups(tmp_path):
     pattern = "glob.glob('./mmcv/ops/csrc/pytorch{}*.cpp')\n"
     (tmp_path / 'setup.py').write_text(pattern.format('/') + pattern.format('/cpu/'))
     build_mmcv.write_grouped_setup(tmp_path)
-    groups = [path.read_text() for path in sorted((tmp_path / 'groups').glob('*.cpp'))]
+    groups = [path.read_text() for path in sorted((tmp_path / '.groups').glob('*.cpp'))]
     text = ''.join(groups)
     assert text.count('#include') == text.count('#undef min\n') == 12
     assert all(text.count(f'"{path}"') == 1 for path in operators.rglob('*.cpp'))
@@ -71,7 +71,7 @@ def test_sources_are_grouped_and_setup_compiles_the_groups(tmp_path):
         'roi_align.cpp' in group and 'roi_align_rotated.cpp' in group for group in groups
     )
     setup = (tmp_path / 'setup_grouped.py').read_text()
-    assert setup == "glob.glob('./groups/*.cpp')\nglob.glob('./groups/cpu/*.cpp')\n"
+    assert setup == "glob.glob('./.groups/*.cpp')\nglob.glob('./.groups/cpu/*.cpp')\n"
 
 
 @pytest.mark.parametrize('works', [True, False])
