@@ -290,8 +290,8 @@ def test_import_needs_no_deep_learning() -> None:
 
 @pytest.mark.slow
 def test_default_size_takes_less_than_thirty_seconds(tmp_path: Path) -> None:
-    # The processor's seconds, for beside other work the clock's are more; the better of two times,
-    # for a host that others load makes those longer, too.
+    # The processor's seconds, for beside other work the clock's are more; a second time where
+    # the first is too long, for a host that others load makes those longer, too.
     def seconds_used() -> float:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         return usage.ru_utime + usage.ru_stime
@@ -302,4 +302,6 @@ def test_default_size_takes_less_than_thirty_seconds(tmp_path: Path) -> None:
         result = run_tool(tmp_path / attempt)
         assert result.returncode == 0, result.stderr
         times.append(seconds_used() - before)
+        if times[-1] < 30:
+            break
     assert min(times) < 30, times
