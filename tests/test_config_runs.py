@@ -79,6 +79,7 @@ def on_small_data(path: Path, folders) -> Config:
         stages = config.model.train_cfg.rcnn
         for stage in stages if isinstance(stages, list) else [stages]:
             stage.sampler.num = 32
+        config.model.test_cfg.rpn.max_per_img = 100
     if scope == 'mmseg':
         config.model.data_preprocessor.size = (64, 64)
     config.model.setdefault('data_preprocessor', config.get('data_preprocessor'))

@@ -20,8 +20,16 @@ RESULTS = {
     "Segmentation masks in ADE20K's layout": ['my_segmentor/iter_10.pth'],
     'One folder per class': ['my_classifier/epoch_1.pth'],
 }
-# Images that a test can afford, in the place of the page's.
-SMALLER = {'(320, 320)': '(96, 96)', '(1024, 256)': '(256, 64)', '(256, 256)': '(64, 64)'}
+# Images and numbers of RoIs that a test can afford, in the place of the page's.
+SMALLER = {
+    '(320, 320)': '(96, 96)',
+    '(1024, 256)': '(256, 64)',
+    '(256, 256)': '(64, 64)',
+    'model = dict(\n    roi_head': (
+        'model = dict(test_cfg=dict(rpn=dict(max_per_img=100)),\n    roi_head'
+    ),
+    'sampler.num=64': 'sampler.num=32',
+}
 # The other methods that the text below a section's commands names: the config inherited, and what
 # stands in the model's place.
 OTHER_METHODS = {

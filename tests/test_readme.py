@@ -13,7 +13,8 @@ from pasted import run_pasted
 SCALES = (
     '"train_dataloader.dataset.pipeline.2.scale=(96,64)" '
     '"val_dataloader.dataset.pipeline.1.scale=(96,64)" '
-    '"test_dataloader.dataset.pipeline.1.scale=(96,64)" param_scheduler.0.end=1'
+    '"test_dataloader.dataset.pipeline.1.scale=(96,64)" param_scheduler.0.end=1 '
+    'model.train_cfg.rcnn.sampler.num=32 model.test_cfg.rpn.max_per_img=100'
 )
 SMALLER = {
     '/data/coco': 'coco',

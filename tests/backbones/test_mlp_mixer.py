@@ -43,8 +43,6 @@ def test_classifiers_have_the_counted_size(name, parameters):
     [
         ('mlp_mixer_s32', 'mixer_s32_224'),
         ('mlp_mixer_s16', 'mixer_s16_224'),
-        ('mlp_mixer_b32', 'mixer_b32_224'),
-        pytest.param('mlp_mixer_l32', 'mixer_l32_224', marks=pytest.mark.slow),
     ],
 )
 def test_timms_checkpoints_give_timms_outputs(name, timm_name):

@@ -31,22 +31,14 @@ SMALL_ARCH = {'depth': 4, 'channels': 8, 'patch_size': 4, 'image_size': 16}
     ],
 )
 def test_classifiers_have_the_published_size(name, parameters):
-    model = mmvmlp.build_classifier(name, 1000)
+    with torch.device('meta'):
+        model = mmvmlp.build_classifier(name, 1000)
     assert sum(parameter.numel() for parameter in model.parameters()) == parameters
 
 
-@pytest.mark.parametrize(
-    ('name', 'timm_name'),
-    [
-        ('resmlp_s12', 'resmlp_12_224'),
-        ('resmlp_s24', 'resmlp_24_224'),
-        ('resmlp_s36', 'resmlp_36_224'),
-        pytest.param('resmlp_b24_p8', 'resmlp_big_24_224', marks=pytest.mark.slow),
-    ],
-)
-def test_timms_checkpoints_give_timms_outputs(name, timm_name):
+def test_timms_checkpoints_give_timms_outputs():
     torch.manual_seed(0)
-    assert_checkpoint_gives_its_networks_outputs(timm.create_model(timm_name), name)
+    assert_checkpoint_gives_its_networks_outputs(timm.create_model('resmlp_12_224'), 'resmlp_s12')
 
 
 @settings(max_examples=15, deadline=None)

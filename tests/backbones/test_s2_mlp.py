@@ -21,7 +21,8 @@ SMALL_ARCH = {'depth': 4, 'channels': 8, 'patch_size': 4}
     [('s2_mlp_wide', 72_241_384), ('s2_mlp_deep', 53_917_288)],
 )
 def test_classifiers_have_the_size_of_the_papers_formulas_with_norms(name, parameters):
-    model = mmvmlp.build_classifier(name, 1000)
+    with torch.device('meta'):
+        model = mmvmlp.build_classifier(name, 1000)
     assert sum(parameter.numel() for parameter in model.parameters()) == parameters
     arch = model.backbone.arch
     c, r, n, p = arch.channels, 4, arch.depth, arch.patch_size

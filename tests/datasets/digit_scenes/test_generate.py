@@ -299,4 +299,6 @@ def test_default_size_takes_less_than_thirty_seconds(tmp_path: Path) -> None:
         result = run_tool(tmp_path / attempt)
         assert result.returncode == 0, result.stderr
         times.append(seconds_used() - before)
+        if times[-1] < 30:
+            break
     assert min(times) < 30, times
