@@ -503,17 +503,17 @@ def test_exports_with_any_height_and_width(family, resolution):
 
 @every_family_and_policy
 @torch.no_grad()
-def test_compiles_whole_with_any_height_and_width(monkeypatch, family, resolution):
+def test_compiles_whole_with_any_height_and_width(family, resolution):
     torch._dynamo.reset()
     backbone = shallow(family, resolution)
     # One graph for all sizes, of the code that is taken when compiling; the next test generates
     # machine code.
-    monkeypatch.setattr(torch._dynamo.config, 'error_on_recompile', True)
     compiled = torch.compile(backbone, fullgraph=True, dynamic=True, backend='eager')
-    for height, width in ((101, 130), (96, 288), (160, 97)):
-        image = torch.randn(2, 3, height, width)
-        for ours, theirs in zip(backbone(image), compiled(image), strict=True):
-            torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for height, width in ((101, 130), (96, 288), (160, 97)):
+            image = torch.randn(2, 3, height, width)
+            for ours, theirs in zip(backbone(image), compiled(image), strict=True):
+                torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.slow
