@@ -1,7 +1,4 @@
-"""Install mmcv, with its operators compiled for the torch of the Python that runs this.
-
-``make env`` calls it. Compiled wheels are kept in ``~/.cache/mmvmlp/wheels``.
-"""
+"""Install mmcv, with its operators compiled for this Python's torch; ``make env`` calls it."""
 
 import os
 import platform
@@ -22,23 +19,18 @@ for device in sys.argv[1:]:
     boxes = torch.tensor([[0.0, 0, 9, 9], [0, 0, 9, 8]], device=device)
     scores = torch.tensor([0.5, 0.9], device=device)
     kept = torchvision.ops.nms(boxes, scores, 0.5), mmcv.ops.nms(boxes, scores, 0.5)[1]
-    assert [one.tolist() for one in kept] == [[1], [1]], f'wrong result on {device}: {kept}'
+    assert kept[0].tolist() == kept[1].tolist() == [1], f'wrong result on {device}: {kept}'
 """
 
 
-class SetupError(Exception):
-    """A failure that the user can do something about; the message says what."""
-
-
 def check_compiler() -> None:
-    """Raise `SetupError` where there is no C++17 compiler, or no Python.h."""
+    """Exit where there is no C++17 compiler, or no Python.h."""
     compiler, headers = os.environ.get('CXX', 'c++'), sysconfig.get_path('include')
-    command = f'{compiler} -std=c++17 -fsyntax-only -I"{headers}" -xc++ -'
-    source = '#include <Python.h>\n#include <optional>\n'
-    done = subprocess.run(command, shell=True, input=source, capture_output=True, text=True)
+    command = f'{compiler} -std=c++17 -fsyntax-only -I"{headers}" -include Python.h -xc++ /dev/null'
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
     if done.returncode != 0:
-        raise SetupError(
-            f'compiling mmcv needs a C++17 compiler and Python.h ({headers}):\n{done.stderr}'
+        sys.exit(
+            f'error: compiling mmcv needs a C++17 compiler and Python.h ({headers}):\n{done.stderr}'
             'On Debian and Ubuntu:\n    apt-get install g++ python3-dev'
         )
 
@@ -49,8 +41,8 @@ def choose_architectures(choice: str, gpus: list[str]) -> str:
         return ''
     if architectures := os.environ.get('TORCH_CUDA_ARCH_LIST') or ';'.join(gpus):
         return architectures
-    raise SetupError(
-        'MMVMLP_OPS=cuda, but torch sees no GPU here: name the architectures, for example\n'
+    sys.exit(
+        'error: MMVMLP_OPS=cuda, but torch sees no GPU here: name the architectures, for example\n'
         '    make env MMVMLP_OPS=cuda TORCH_CUDA_ARCH_LIST=9.0'
     )
 
@@ -67,8 +59,7 @@ def write_grouped_setup(source: Path) -> None:
     """Write a ``setup_grouped.py`` that compiles mmcv's 78 sources, mostly headers, as eight."""
     operators = source / 'mmcv/ops/csrc/pytorch'
     sources = sorted([*operators.glob('*.cpp'), *operators.glob('cpu/*.cpp')])
-    groups = source / '.groups'  # The dot keeps it out of the wheel.
-    groups.mkdir()
+    (source / '.groups').mkdir()  # The dot keeps it out of the wheel.
     for number in range(8):
         lines = []
         # Sources that define the same name (roi_align, roi_align_rotated) are neighbours in the
@@ -77,7 +68,7 @@ def write_grouped_setup(source: Path) -> None:
             # A macro such as `min` must not reach into the next source.
             macros = re.findall(r'^#define (\w+)', path.read_text(), re.MULTILINE)
             lines += [f'#include "{path}"', *(f'#undef {macro}' for macro in macros)]
-        (groups / f'{number}.cpp').write_text('\n'.join([*lines, '']))
+        (source / f'.groups/{number}.cpp').write_text('\n'.join([*lines, '']))
     setup = (source / 'setup.py').read_text()
     grouped = re.sub(r'mmcv/ops/csrc/pytorch/(cpu/)?\*\.cpp', r'.groups/\1*.cpp', setup)
     (source / 'setup_grouped.py').write_text(grouped)
@@ -89,18 +80,15 @@ def compile_wheel(folder: Path, architectures: str) -> None:
     variables = {'MAX_JOBS': str(len(os.sched_getaffinity(0))), **os.environ}
     # In place of Python's own flags, which may ask for debugging symbols.
     variables['CFLAGS'] = variables['CXXFLAGS'] = '-O2 -DNDEBUG'
-    if architectures:
-        variables.update(FORCE_CUDA='1', TORCH_CUDA_ARCH_LIST=architectures)
-    else:
-        variables.update(FORCE_CUDA='0', CUDA_VISIBLE_DEVICES='')
+    gpu = {'FORCE_CUDA': '1', 'TORCH_CUDA_ARCH_LIST': architectures}
+    variables |= gpu if architectures else {'FORCE_CUDA': '0', 'CUDA_VISIBLE_DEVICES': ''}
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix='.building-', dir=folder.parent) as building:
         pip = [sys.executable, '-m', 'pip', 'download', '--no-deps', '--no-build-isolation']
         pip += ['--require-hashes', '-r', str(REQUIREMENT), '-d', building]
         subprocess.run(pip, env=variables, check=True)
-        (archive,) = Path(building).glob('*.tar.gz')
-        shutil.unpack_archive(archive, building)
-        source = Path(str(archive).removesuffix('.tar.gz'))
+        shutil.unpack_archive(next(Path(building).glob('*.tar.gz')), building)
+        source = next(Path(building).glob('*/setup.py')).parent
         write_grouped_setup(source)
         # Where a compiler does not take the groups, each source is compiled by itself.
         for program in ('setup_grouped.py', 'setup.py'):
@@ -109,8 +97,8 @@ def compile_wheel(folder: Path, architectures: str) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
                 os.replace(source / 'wheel', folder)
                 return
-    raise SetupError(
-        "mmcv was not compiled, see above. A GPU needs nvcc of torch's CUDA version. Name it, or:\n"
+    sys.exit(
+        "error: mmcv was not compiled, see above. A GPU needs nvcc of torch's CUDA version, or:\n"
         '    export CUDA_VISIBLE_DEVICES=; make env MMVMLP_OPS=cpu'
     )
 
@@ -135,11 +123,8 @@ def main() -> None:
     if not (folder.exists() and install_wheel(folder, tried)):
         compile_wheel(folder, architectures)
         if not install_wheel(folder, tried):
-            raise SetupError(f'mmcv does not run with torch {torch.__version__}, see above')
+            sys.exit(f'error: mmcv does not run with torch {torch.__version__}, see above')
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (SetupError, subprocess.CalledProcessError) as error:
-        sys.exit(f'error: {error}')
+    main()

@@ -1,7 +1,7 @@
 """Set up ``.venv``: the packages of ``requirements/``, with mmcv compiled for their torch.
 
-``make env`` runs this. The stamp, which says what an environment was made for, is written last;
-one that was interrupted, or made for something else, is made anew, in seconds from the caches.
+The stamp, which says what an environment was made for, is written last. One that was interrupted,
+or made for something else, is made anew.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from sysconfig import get_python_version
 
-from development.build_mmcv import CACHE, ROOT, SetupError, check_compiler
+from development.build_mmcv import CACHE, ROOT, check_compiler
 
 VENV, REQUIREMENTS = ROOT / '.venv', ROOT / 'requirements'
 VENV_PYTHON, STAMP, LOG = VENV / 'bin/python', VENV / 'setup.stamp', VENV / 'setup.log'
@@ -40,7 +40,7 @@ def run(*command: object, log: bool = False) -> None:
         done = subprocess.run(words, cwd=ROOT, stdout=output, stderr=output, close_fds=False)
     if done.returncode != 0:
         tail = LOG.read_text(errors='replace').splitlines()[-30:] if log else []
-        raise SetupError('\n'.join([f'this failed: {" ".join(words)}', *tail]))
+        sys.exit('\n'.join([f'error: this failed: {" ".join(words)}', *tail]))
 
 
 def find_uv() -> Path:
@@ -63,9 +63,8 @@ def compile_bytecode(site: Path, store: Path) -> None:
     flags = ('-q', '-j0', '-x/tests?/', '--invalidation-mode=checked-hash')
     run(VENV_PYTHON, '-m', 'compileall', *flags, site, log=True)
     store.parent.mkdir(parents=True, exist_ok=True)
-    partial = store.with_suffix(f'.{os.getpid()}')
-    run('sh', '-c', 'cd "$0" && find . -name "*.pyc" | tar -cf "$1" -T -', site, partial, log=True)
-    partial.replace(store)
+    pack = 'cd "$0" && find . -name "*.pyc" | tar -cf "$1.$$" -T - && mv "$1.$$" "$1"'
+    run('sh', '-c', pack, site, store, log=True)
 
 
 def make_environment() -> None:
@@ -74,19 +73,18 @@ def make_environment() -> None:
     os.environ['PATH'] = f'{uv.parent}{os.pathsep}{os.environ["PATH"]}'
     run(uv, 'venv', '-q', '--allow-existing', '--python', sys.executable, VENV)
     install = (uv, 'pip', 'install', '--python', VENV_PYTHON, '--no-deps')
-    print('[1/4] packages: 2 s from the cache, else 30 s and a download of 2 GB', flush=True)
+    print('[1/3] packages: 2 s from the cache, else 30 s and a download of 2 GB', flush=True)
     torch, packages = REQUIREMENTS / 'torch.txt', REQUIREMENTS / 'packages.txt'
     run(*install, '--require-hashes', '-r', torch, '-r', packages, '--build-constraints', packages)
     site = VENV / f'lib/python{get_python_version()}/site-packages'
     store = CACHE / 'bytecode' / f'{content_key(*LOCKS)}.tar'
     if store.exists():
         run('tar', '-xf', store, '-C', site)
-    print('[2/4] mmcv: 5 s from the cache, else 2 min to compile', flush=True)
+    print('[2/3] mmcv: 5 s from the cache, else 2 min to compile', flush=True)
     run(VENV_PYTHON, '-m', 'development.build_mmcv', log=True)
-    print('[3/4] bytecode: 0 s from the cache, else 20 s', flush=True)
+    print('[3/3] bytecode and mmvmlp: 2 s from the cache, else 20 s', flush=True)
     if not store.exists():
         compile_bytecode(site, store)
-    print('[4/4] mmvmlp: 1 s', flush=True)
     run(*install, '-q', '--no-build-isolation', '-e', ROOT)
 
 
@@ -99,16 +97,15 @@ def main() -> None:
     if stamp == wanted and VENV_PYTHON.exists():
         return
     if choice not in ('auto', 'cpu', 'cuda'):
-        raise SetupError(f'MMVMLP_OPS is {choice!r}; accepted are auto, cpu and cuda')
-    if VENV.exists() and not LOG.exists():
-        raise SetupError(f'{VENV} was not made by `make env`; move it away, or `make clean-env`')
+        sys.exit(f'error: MMVMLP_OPS is {choice!r}; accepted are auto, cpu and cuda')
+    if VENV.exists() and not (STAMP.exists() or LOG.exists()):
+        sys.exit(f'error: {VENV} was not made by `make env`; move it away, or `make clean-env`')
     if not list(CACHE.glob('wheels/*/*.whl')):
         check_compiler()
     shutil.rmtree(ROOT / '.venv.old', ignore_errors=True)
     if VENV.exists():
         shutil.rmtree(VENV.rename(ROOT / '.venv.old'))
     VENV.mkdir()
-    LOG.touch()
     STAMP.write_text(f'{choice} incomplete')
     os.environ['MMVMLP_OPS'] = choice
     make_environment()
@@ -116,7 +113,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (SetupError, KeyboardInterrupt) as error:
-        sys.exit(f'error: {str(error) or "interrupted"}')
+    main()

@@ -67,6 +67,8 @@ def test_wheel_asks_for_no_openmmlab_package(wheel):
     assert 'mmvmlp/doctor/rules/__init__.py' in names
     assert 'mmvmlp/backbones/__init__.py' in names
     assert 'mmvmlp/py.typed' in names
+    # Studies, development and tests stay in the checkout.
+    assert {name.partition('/')[0] for name in names if '.dist-info/' not in name} == {'mmvmlp'}
 
 
 HIDING = """
@@ -154,7 +156,14 @@ def test_tools_of_an_installed_wheel_run_outside_the_checkout(run_installed):
     make_digit_scenes(data, 'coco', 4, 2, (96, 128), categories='coco80', progress=False)
     (run_installed.folder / 'own.py').write_text(OWN_CONFIG)
     printed = run_installed(
-        *(mim / 'tools/train.py', 'own.py', '--data-root', data, '--cfg-options'),
+        *(
+            run_installed.site / 'bin/mmvmlp',
+            'train',
+            'own.py',
+            '--data-root',
+            data,
+            '--cfg-options',
+        ),
         *('train_cfg.max_epochs=1', 'train_cfg.val_interval=2', 'train_dataloader.batch_size=1'),
         *('train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False'),
         *('train_dataloader.dataset.indices=1', 'default_hooks.logger.interval=1'),

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from development import setup_env
-from development.setup_env import SetupError
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,7 +25,7 @@ class Made(list):
         python.parent.mkdir()
         python.touch()
         if self.interrupted:
-            raise SetupError('interrupted')
+            raise KeyboardInterrupt
 
 
 @pytest.fixture
@@ -53,7 +52,7 @@ def test_complete_environment_stays(made):
 def test_interrupted_set_up_is_made_anew(made):
     made.interrupted = True
     for _ in range(2):
-        with pytest.raises(SetupError, match='interrupted'):
+        with pytest.raises(KeyboardInterrupt):
             setup_env.main()
     made.interrupted = False
     setup_env.main()
@@ -108,7 +107,7 @@ def test_choice_of_device_holds_until_the_next(made, monkeypatch):
 
 def test_unknown_device_is_refused(made, monkeypatch):
     monkeypatch.setenv('MMVMLP_OPS', 'gpu')
-    with pytest.raises(SetupError, match="'gpu'; accepted are auto, cpu and cuda"):
+    with pytest.raises(SystemExit, match="'gpu'; accepted are auto, cpu and cuda"):
         setup_env.main()
     assert not setup_env.VENV.exists()
 
@@ -116,7 +115,7 @@ def test_unknown_device_is_refused(made, monkeypatch):
 def test_environment_of_another_program_is_left_alone(made):
     setup_env.VENV.mkdir()
     (setup_env.VENV / 'pyvenv.cfg').touch()
-    with pytest.raises(SetupError, match='was not made by `make env`'):
+    with pytest.raises(SystemExit, match='was not made by `make env`'):
         setup_env.main()
     assert made == []
     assert (setup_env.VENV / 'pyvenv.cfg').exists()
@@ -124,7 +123,7 @@ def test_environment_of_another_program_is_left_alone(made):
 
 def test_failing_command_shows_the_end_of_its_output(made):
     setup_env.VENV.mkdir()
-    with pytest.raises(SetupError, match=r'this failed: .*(\n.*)*\nlast line'):
+    with pytest.raises(SystemExit, match=r'this failed: .*(\n.*)*\nlast line'):
         setup_env.run(sys.executable, '-c', "print('last line'); raise SystemExit(3)", log=True)
 
 
