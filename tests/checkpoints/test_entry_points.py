@@ -28,6 +28,7 @@ SMALL = (
     'train_dataloader.batch_size=2',
     'train_dataloader.dataset.indices=2',
     'train_dataloader.dataset.pipeline.2.scale=(64,64)',
+    'val_dataloader.dataset.indices=1',
     'test_dataloader.dataset.indices=1',
     'default_hooks.checkpoint.interval=1',
 )

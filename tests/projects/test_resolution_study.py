@@ -317,7 +317,11 @@ def test_detection_trains_once_and_tests_each_size(tmp_path, digits_folder):
     lines = []
     options = (
         *(f'data_root={digits_folder}', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=2'),
-        *('train_dataloader.dataset.indices=8', 'test_dataloader.dataset.indices=4'),
+        *(
+            'train_dataloader.dataset.indices=8',
+            'test_dataloader.dataset.indices=4',
+            'val_dataloader.dataset.indices=4',
+        ),
         'default_hooks.checkpoint.interval=1',
     )
 
