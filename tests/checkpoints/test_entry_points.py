@@ -22,6 +22,8 @@ model = dict(
     neck=dict(in_channels={list(ARCH['channels'])}),
     roi_head=dict(bbox_head=dict(fc_out_channels=16)),
 )
+# As in a config that inherits none of ours, whose hook the commands must set.
+default_hooks = dict(strict_checkpoint=None)
 """
 SMALL = (
     'train_cfg.val_interval=9',
