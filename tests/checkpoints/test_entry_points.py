@@ -22,8 +22,12 @@ model = dict(
     neck=dict(in_channels={list(ARCH['channels'])}),
     roi_head=dict(bbox_head=dict(fc_out_channels=16)),
 )
-# As in a config that inherits none of ours, whose hook the commands must set.
-default_hooks = dict(strict_checkpoint=None)
+# Without the hook that our configs have: the commands set it for any config.
+default_hooks = dict(
+    _delete_=True,
+    checkpoint=dict(type='CheckpointHook', interval=1),
+    visualization=dict(type='DetVisualizationHook'),
+)
 """
 SMALL = (
     'train_cfg.val_interval=9',
@@ -32,7 +36,6 @@ SMALL = (
     'train_dataloader.dataset.pipeline.2.scale=(64,64)',
     'val_dataloader.dataset.indices=1',
     'test_dataloader.dataset.indices=1',
-    'default_hooks.checkpoint.interval=1',
 )
 
 
