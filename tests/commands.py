@@ -7,18 +7,26 @@ from collections.abc import Callable
 import pytest
 
 
-def forget_visualizers() -> None:
-    """Let the next command find its own visualizer only, as it would in a process of its own."""
-    if visualization := sys.modules.get('mmengine.visualization'):
-        kinds = [visualization.Visualizer]
-        for kind in kinds:
-            kind._instance_dict.clear()
-            kinds += kind.__subclasses__()
+def forget_earlier_runs() -> None:
+    """Drop what mmengine keeps of a run, so that the next starts as in a process of its own.
+
+    That is visualizers, default scopes, and loggers, which write to the streams of their test.
+    """
+    for module, name in (
+        ('mmengine.visualization', 'Visualizer'),
+        ('mmengine.registry', 'DefaultScope'),
+        ('mmengine.logging', 'MMLogger'),
+    ):
+        if module in sys.modules:
+            kinds = [getattr(sys.modules[module], name)]
+            for kind in kinds:
+                kind._instance_dict.clear()
+                kinds += kind.__subclasses__()
 
 
 def exit_status(monkeypatch: pytest.MonkeyPatch, file: str, *arguments: object) -> object:
     """Run a file with arguments, and return its exit status; pytest captures what it prints."""
-    forget_visualizers()
+    forget_earlier_runs()
     monkeypatch.setattr('sys.argv', [file, *map(str, arguments)])
     try:
         runpy.run_path(file, run_name='__main__')

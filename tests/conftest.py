@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import forget_visualizers, runner_of_commands
+from commands import forget_earlier_runs, runner_of_commands
 
 from mmvmlp.datasets.digit_scenes import make_digit_scenes
 
@@ -18,9 +18,9 @@ def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_visualizer_of_another_test() -> None:
-    """Let what a test builds find its own visualizer only."""
-    forget_visualizers()
+def _no_traces_of_another_test() -> None:
+    """Let no test depend on what another has run."""
+    forget_earlier_runs()
 
 
 @pytest.fixture
