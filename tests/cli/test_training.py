@@ -66,7 +66,7 @@ def test_a_digits_detector_learns_and_tests_as_it_validated(run, tmp_path, digit
         for line in next(tmp_path.glob('*/vis_data/scalars.json')).read_text().splitlines()
     ]
     losses = [line['loss'] for line in lines if 'loss' in line]
-    assert losses[-1] < 0.9 * losses[0]
+    assert losses[-1] < 0.95 * losses[0]
     tested = assert_test_gives_what_validation_gave(
         *(run, DIGITS_CONFIG, tmp_path, digits_folder, '--cfg-options', EVERY_SCORE),
         'test_dataloader.dataset.indices=8',
