@@ -16,7 +16,8 @@ def main() -> int:
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if 'timestamp' in failure.error_file_data:
-            message, status = failure.message, failure.exitcode
+            # A process may be terminated after it has written its message, before it has exited.
+            message, status = failure.message, max(failure.exitcode, 1)
         elif failure.exitcode < 0:
             message = f'error: the process of rank {rank} was killed by {failure.signal_name()}'
             status = 128 - failure.exitcode
