@@ -113,6 +113,9 @@ class VisionMLP(BaseModule):
     has_final_norm: ClassVar[bool] = True
     """True if the published classifier normalises the last feature map before pooling."""
 
+    is_fused: bool = False
+    """True for the inference form that :func:`mmvmlp.fuse` makes."""
+
     def __new__(cls, *args: Any, **kwargs: Any) -> 'VisionMLP':
         """Refuse unknown arguments with a message that lists the known ones."""
         accepted = [name for name in inspect.signature(cls.__init__).parameters if name != 'self']
@@ -180,6 +183,14 @@ class VisionMLP(BaseModule):
     @abstractmethod
     def build_stage(self, stage: int) -> Stage:
         """Build a stage, numbered from 0."""
+
+    def fused_blocks(self, blocks: Sequence[nn.Module]) -> list[nn.Module]:
+        """Return the inference form of a stage's blocks, for :func:`mmvmlp.fuse`.
+
+        Raises:
+            ValueError: If a norm cannot be folded.
+        """
+        return [cast(Any, block).fused() for block in blocks]
 
     @abstractmethod
     def levels(self) -> tuple[FeatureInfo, ...]:
@@ -317,7 +328,16 @@ class VisionMLP(BaseModule):
         return recomputed(block, x) if recomputes else cast(torch.Tensor, block(x))
 
     def train(self, mode: bool = True) -> 'VisionMLP':
-        """Set training or evaluation mode; frozen stages stay in evaluation mode."""
+        """Set training or evaluation mode; frozen stages stay in evaluation mode.
+
+        Raises:
+            ValueError: If a fused network is to be trained.
+        """
+        if mode and self.is_fused:
+            raise ValueError(
+                f'mode=True: a fused {type(self).__name__} is for inference only; train the '
+                'network it was made from'
+            )
         super().train(mode)
         self._freeze()
         if mode and self.norm_eval:

@@ -6,9 +6,9 @@ counts match the official code, which reweights the branches and projects their 
 formula omits both.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -225,6 +225,18 @@ class HireMLP(VisionMLP):
 
     def build_stem(self) -> nn.Module:
         return ConvNormReLU(self.in_channels, self.arch.channels[0], 7, 4, 2, self.norm_cfg)
+
+    def fused_blocks(self, blocks: Sequence[nn.Module]) -> list[nn.Module]:
+        from mmvmlp.backbones.fused_hire_mlp import FusedHireBlock
+
+        hire_blocks = cast(Sequence[HireBlock], blocks)
+        shifts = [0, *(block.token_mixing.height.shift for block in hire_blocks)]
+        return [
+            FusedHireBlock(block, earlier_shift, restores=index == len(blocks))
+            for index, (block, earlier_shift) in enumerate(
+                zip(hire_blocks, shifts, strict=False), start=1
+            )
+        ]
 
     def levels(self) -> tuple[FeatureInfo, ...]:
         strides = (4, 8, 16, 32)

@@ -1,0 +1,86 @@
+"""Linear layer with the operation after it, in one pass where PyTorch's oneDNN is used."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+def runs_as_written(x: torch.Tensor) -> bool:
+    """Return True if operators run one by one on a CPU, outside autograd and autocast.
+
+    Then memory can be reused and a feature map be processed in tiles; elsewhere (compiled and
+    exported graphs, GPUs) whole-map operators are better.
+    """
+    return (
+        not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()  # type: ignore[no-untyped-call]
+        and x.device.type == 'cpu'
+        and not (x.requires_grad and torch.is_grad_enabled())
+        and not torch.is_autocast_enabled('cpu')
+    )
+
+
+class FusedLinear(nn.Module):
+    """Linear layer on the channels, followed by an activation or an addition; for inference.
+
+    On a CPU, oneDNN computes both in one pass, from weights that are rearranged once.
+
+    Args:
+        weight: (out, in).
+        bias: (out).
+        activation: Operation after the linear layer.
+        dtype: Data type of the weights.
+    """
+
+    def __init__(
+        self,
+        weight: torch.Tensor,
+        bias: torch.Tensor,
+        dtype: torch.dtype,
+        activation: Literal['none', 'relu', 'gelu'] = 'none',
+    ) -> None:
+        super().__init__()
+        self.activation = activation
+        self.weight = nn.Parameter(weight.to(dtype).contiguous(), requires_grad=False)
+        self.bias = nn.Parameter(bias.to(dtype).contiguous(), requires_grad=False)
+        self._rearranged: tuple[tuple[int, int], torch.Tensor] | None = None
+
+    def forward(self, x: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
+        """Compute activation(x · weightᵀ + bias) + added: (..., in) to (..., out)."""
+        if x.dtype == torch.float32 and torch.backends.mkldnn.is_available() and runs_as_written(x):
+            linear = torch.ops.mkldnn._linear_pointwise
+            weight = self._rearranged_weight(x)
+            if added is not None and self.activation == 'none':
+                product: torch.Tensor = linear.binary(x, added, weight, self.bias, 'add')
+                return product
+            y: torch.Tensor = linear(x, weight, self.bias, self.activation, [], 'none')
+            return y if added is None else y.add_(added)
+        y = functional.linear(x, self.weight, self.bias)
+        if self.activation != 'none':
+            y = functional.relu(y) if self.activation == 'relu' else functional.gelu(y)
+        return y if added is None else added + y
+
+    def _rearranged_weight(self, x: torch.Tensor) -> torch.Tensor:
+        version = 0 if self.weight.is_inference() else self.weight._version
+        source = (self.weight.data_ptr(), version)
+        if self._rearranged is None or self._rearranged[0] != source:
+            tokens = min(x.numel() // max(1, x.shape[-1]), 2048)
+            rearranged = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach(), tokens)
+            self._rearranged = (source, rearranged)
+        return self._rearranged[1]
+
+    def _apply(self, function: Callable[..., Any], recurse: bool = True) -> 'FusedLinear':
+        self._rearranged = None
+        return super()._apply(function, recurse)  # type: ignore[no-any-return]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Rearranged weights can be neither copied nor saved, and are made again.
+        return {**self.__dict__, '_rearranged': None}
+
+    def extra_repr(self) -> str:
+        """Return the arguments shown by ``print(module)``."""
+        out_channels, in_channels = self.weight.shape
+        return f'in={in_channels}, out={out_channels}, activation={self.activation!r}'
