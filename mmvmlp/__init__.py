@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mmvmlp.checkpoints import CheckpointError as CheckpointError
     from mmvmlp.checkpoints import CheckpointReport as CheckpointReport
     from mmvmlp.checkpoints import load_checkpoint as load_checkpoint
+    from mmvmlp.deploy.fuse import fuse as fuse
     from mmvmlp.necks import SimplePyramid as SimplePyramid
 
 __version__ = '0.1.0'
@@ -20,6 +21,7 @@ __version__ = '0.1.0'
 _MODULES = {
     'mmvmlp.build': ('build_backbone', 'build_classifier', 'list_backbones'),
     'mmvmlp.checkpoints': ('CheckpointError', 'CheckpointReport', 'load_checkpoint'),
+    'mmvmlp.deploy.fuse': ('fuse',),
     'mmvmlp.necks': ('SimplePyramid',),
 }
 

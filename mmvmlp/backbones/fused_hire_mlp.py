@@ -18,9 +18,10 @@ from torch import nn
 from torch.nn import functional
 
 from mmvmlp.ops import RegionMixing
+from mmvmlp.ops.execution import runs_as_written
 from mmvmlp.ops.folding import channel_affine, pointwise_weights
 from mmvmlp.ops.fused_channel_mlp import FusedChannelMLP
-from mmvmlp.ops.fused_linear import FusedLinear, runs_as_written
+from mmvmlp.ops.fused_linear import FusedLinear
 from mmvmlp.ops.region import take_circular
 
 if TYPE_CHECKING:
@@ -58,9 +59,11 @@ class FusedRegionMixing(nn.Module):
         bias = scale * (reduce * offset).sum((1, 2)) + shift
         self.reduce = FusedLinear((reduce * gain).flatten(1) * scale[:, None], bias, dtype, 'relu')
         expand = mixing.expand.weight.double().flatten(2).permute(2, 1, 0)
-        self.expand = FusedLinear(
-            expand.flatten(0, 1), mixing.expand.bias.double().flatten(1).t().flatten(), dtype
-        )
+        expand_bias = mixing.expand.bias.double().flatten(1).t()
+        self.expand = FusedLinear(expand.flatten(0, 1), expand_bias.flatten(), dtype)
+        # Sums over the tokens of a region from each token to the last.
+        self.weight_sums = _frozen(_sums_to_last(expand).to(dtype))
+        self.bias_sums = _frozen(_sums_to_last(expand_bias).to(dtype))
 
     def hidden(self, x: torch.Tensor) -> torch.Tensor:
         """Reduce regions: (N, H, W, C) to (N, R, W, C/2) along H, (N, H, R, C/2) along W."""
@@ -128,16 +131,22 @@ class FusedRegionMixing(nn.Module):
             hidden: Hidden regions.
             side: Tokens along the axis.
         """
-        region, number = self.region, hidden.shape[self.dim]
-        across = hidden.shape[3 - self.dim]
-        expand = self.expand.weight.unflatten(0, (region, -1))
-        bias = self.expand.bias.unflatten(0, (region, -1))
-        total = hidden.sum((1, 2)) @ expand.sum(0).t() + number * across * bias.sum(0)
-        if rest := side % region:
+        number, across = hidden.shape[self.dim], hidden.shape[3 - self.dim]
+        weights, biases = self.weight_sums, self.bias_sums
+        total = hidden.sum((1, 2)) @ weights[0].t() + number * across * biases[0]
+        if rest := side % self.region:
             # Tokens after the end of the map do not count.
             last = hidden.select(self.dim, number - 1).sum(1)
-            total = total - last @ expand[rest:].sum(0).t() - across * bias[rest:].sum(0)
+            total = total - last @ weights[rest].t() - across * biases[rest]
         return total / (side * across)
+
+
+def _sums_to_last(tokens: torch.Tensor) -> torch.Tensor:
+    return tokens.flip(0).cumsum(0).flip(0)
+
+
+def _frozen(values: torch.Tensor) -> nn.Parameter:
+    return nn.Parameter(values.contiguous(), requires_grad=False)
 
 
 class FusedHireModule(nn.Module):
@@ -228,7 +237,9 @@ class FusedHireModule(nn.Module):
                 for branch, of_branch, (expansion, constant) in zip(
                     (self.height, self.width), hidden, branches, strict=True
                 ):
-                    expanded = torch.addmm(constant, of_branch.reshape(-1, channels // 2), expansion)
+                    expanded = torch.addmm(
+                        constant, of_branch.reshape(-1, channels // 2), expansion
+                    )
                     expanded = expanded.view(1, *of_branch.shape[:2], branch.region, channels)
                     for into, added in branch.parts(target[None, tile], expanded):
                         into.add_(added)

@@ -19,6 +19,7 @@ from mmvmlp.backbones.official_format import (
 )
 from mmvmlp.backbones.single_stride import FixedSizeArchitecture, SingleStrideMLP
 from mmvmlp.ops import ChannelMLP, DenseMixing, DropPath, Resolution, build_norm
+from mmvmlp.ops.fused_channel_mlp import FusedChannelMLP
 from mmvmlp.registry import MODELS
 
 
@@ -83,6 +84,33 @@ class MLPMixerBlock(nn.Module):
         x = x + self.drop_path(self.token_mixing(self.norm1(x)))
         x = x + self.drop_path(self.channel_mlp(self.norm2(x)))
         return x
+
+    def fused(self) -> nn.Module:
+        """Return the inference form."""
+        return FusedMLPMixerBlock(self)
+
+
+class FusedMLPMixerBlock(nn.Module):
+    """Inference form of a block: the norm of the channel mixing and its addition are folded.
+
+    Args:
+        block: The block.
+
+    Raises:
+        ValueError: If the norm cannot be folded.
+    """
+
+    def __init__(self, block: MLPMixerBlock) -> None:
+        super().__init__()
+        self.norm1 = block.norm1
+        self.token_mixing = block.token_mixing
+        self.channel_mlp = FusedChannelMLP(block.norm2, block.channel_mlp)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Mix tokens, then channels: (N, C, H, W) to (N, C, H, W)."""
+        x = (x + self.token_mixing(self.norm1(x))).permute(0, 2, 3, 1)
+        mixed: torch.Tensor = self.channel_mlp(x).permute(0, 3, 1, 2)
+        return mixed
 
 
 _POINTWISE = r'\.fc\d\.weight$'

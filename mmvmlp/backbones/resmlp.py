@@ -15,6 +15,8 @@ from torch import nn
 from mmvmlp.backbones.official_format import OfficialFormat, reshaped
 from mmvmlp.backbones.single_stride import FixedSizeArchitecture, SingleStrideMLP
 from mmvmlp.ops import ChannelMLP, DenseMixing, DropPath, LayerScale, Resolution, build_norm
+from mmvmlp.ops.folding import channel_affine
+from mmvmlp.ops.fused_channel_mlp import FusedChannelMLP
 from mmvmlp.registry import MODELS
 
 
@@ -67,6 +69,40 @@ class ResMLPBlock(nn.Module):
         x = x + self.drop_path(self.scale1(self.token_mixing(self.norm1(x))))
         x = x + self.drop_path(self.scale2(self.channel_mlp(self.norm2(x))))
         return x
+
+    def fused(self) -> nn.Module:
+        """Return the inference form."""
+        return FusedResMLPBlock(self)
+
+
+class FusedResMLPBlock(nn.Module):
+    """Inference form of a block: affine layers, LayerScale and residual additions are folded.
+
+    Args:
+        block: The block.
+
+    Raises:
+        ValueError: If a norm cannot be folded.
+    """
+
+    def __init__(self, block: ResMLPBlock) -> None:
+        super().__init__()
+        dtype = block.scale1.weight.dtype
+        gain, offset = channel_affine(block.norm1)
+        self.gain = nn.Parameter(gain.to(dtype))
+        self.offset = nn.Parameter(offset.to(dtype))
+        self.token_mixing = block.token_mixing
+        self.scale = nn.Parameter(block.scale1.weight.clone())
+        self.channel_mlp = FusedChannelMLP(block.norm2, block.channel_mlp, block.scale2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Mix tokens, then channels: (N, C, H, W) to (N, C, H, W)."""
+        x = x.permute(0, 2, 3, 1)
+        affine = torch.addcmul(self.offset, x, self.gain).permute(0, 3, 1, 2)
+        mixed = self.token_mixing(affine).permute(0, 2, 3, 1)
+        x = torch.addcmul(x, mixed, self.scale)
+        mixed = self.channel_mlp(x).permute(0, 3, 1, 2)
+        return mixed
 
 
 @MODELS.register_module()

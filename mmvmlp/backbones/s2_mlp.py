@@ -15,6 +15,9 @@ from torch import nn
 
 from mmvmlp.backbones.single_stride import SingleStrideArchitecture, SingleStrideMLP
 from mmvmlp.ops import ChannelMLP, DropPath, PatchEmbedding, build_norm, spatial_shift
+from mmvmlp.ops.folding import pointwise_weights, split_norm
+from mmvmlp.ops.fused_channel_mlp import FusedChannelMLP
+from mmvmlp.ops.fused_linear import FusedLinear
 from mmvmlp.registry import MODELS
 
 
@@ -63,6 +66,38 @@ class S2MLPBlock(nn.Module):
         x = x + self.drop_path(mixed)
         x = x + self.drop_path(self.channel_mlp(self.norm2(x)))
         return x
+
+    def fused(self) -> nn.Module:
+        """Return the inference form."""
+        return FusedS2MLPBlock(self)
+
+
+class FusedS2MLPBlock(nn.Module):
+    """Inference form of a block: norms and residual additions are folded into the linear layers.
+
+    Args:
+        block: The block.
+
+    Raises:
+        ValueError: If a norm cannot be folded.
+    """
+
+    def __init__(self, block: S2MLPBlock) -> None:
+        super().__init__()
+        dtype = block.fc1.weight.dtype
+        self.normalisation, gain, offset = split_norm(block.norm1)
+        weight, bias = pointwise_weights(block.fc1)
+        self.fc1 = FusedLinear(weight * gain, bias + weight @ offset, dtype, 'gelu')
+        self.fc2 = FusedLinear(*pointwise_weights(block.fc2), dtype)
+        self.channel_mlp = FusedChannelMLP(block.norm2, block.channel_mlp)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Mix neighbouring tokens, then channels: (N, C, H, W) to (N, C, H, W)."""
+        x = x.permute(0, 2, 3, 1)
+        hidden = self.fc1(self.normalisation(x)).permute(0, 3, 1, 2)
+        x = self.fc2(spatial_shift(hidden).permute(0, 2, 3, 1), added=x)
+        mixed: torch.Tensor = self.channel_mlp(x).permute(0, 3, 1, 2)
+        return mixed
 
 
 @MODELS.register_module()

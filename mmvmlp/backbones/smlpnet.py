@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.base import FeatureInfo, Stage, VisionMLP
@@ -23,6 +24,9 @@ from mmvmlp.ops import (
     Resolution,
     build_norm,
 )
+from mmvmlp.ops.folding import folded_convolution, pointwise_weights
+from mmvmlp.ops.fused_channel_mlp import FusedChannelMLP
+from mmvmlp.ops.fused_linear import FusedLinear
 from mmvmlp.registry import MODELS
 
 STRIDES = (4, 8, 16, 32)
@@ -122,6 +126,48 @@ class SMLPNetBlock(nn.Module):
         x = x + self.drop_path(self.sparse(self.local(self.before(x))))
         x = x + self.drop_path(self.channel_mlp(self.norm(x)))
         return x
+
+    def fused(self) -> nn.Module:
+        """Return the inference form."""
+        return FusedSMLPNetBlock(self)
+
+
+class FusedSMLPNetBlock(nn.Module):
+    """Inference form of a block: norms, concatenation and residual additions are folded.
+
+    The fusion of input, rows and columns is three linear layers, each of which adds its output to
+    what is there.
+
+    Args:
+        block: The block.
+
+    Raises:
+        ValueError: If a norm cannot be folded.
+    """
+
+    def __init__(self, block: SMLPNetBlock) -> None:
+        super().__init__()
+        sparse = block.sparse
+        dtype = sparse.fuse.weight.dtype
+        self.before = block.before
+        self.local = folded_convolution(block.local, sparse.before.norm)
+        self.width = sparse.width
+        self.height = sparse.height
+        weight, bias = pointwise_weights(sparse.fuse)
+        of_input, of_width, of_height = weight.chunk(3, dim=1)
+        self.fuse_input = FusedLinear(of_input, bias, dtype)
+        self.fuse_width = FusedLinear(of_width, torch.zeros_like(bias), dtype)
+        self.fuse_height = FusedLinear(of_height, torch.zeros_like(bias), dtype)
+        self.channel_mlp = FusedChannelMLP(block.norm, block.channel_mlp)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Mix tokens, then channels: (N, C, H, W) to (N, C, H, W)."""
+        local = functional.gelu(self.local(self.before(x)))
+        x = self.fuse_input(local.permute(0, 2, 3, 1), added=x.permute(0, 2, 3, 1))
+        x = self.fuse_width(self.width(local).permute(0, 2, 3, 1), added=x)
+        x = self.fuse_height(self.height(local).permute(0, 2, 3, 1), added=x)
+        mixed: torch.Tensor = self.channel_mlp(x).permute(0, 3, 1, 2)
+        return mixed
 
 
 @MODELS.register_module()

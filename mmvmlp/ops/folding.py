@@ -102,4 +102,5 @@ def folded_convolution(conv: nn.Conv2d, norm: nn.Module) -> nn.Conv2d:
         folded.weight.copy_(conv.weight.double() * scale[:, None, None, None])
         assert folded.bias is not None
         folded.bias.copy_(bias)
-    return folded
+    # The layout of the backbones' maps; another one would be converted on each call.
+    return folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

@@ -4,8 +4,9 @@ import torch
 from torch import nn
 
 from mmvmlp.ops.channel_mlp import ChannelMLP
+from mmvmlp.ops.execution import runs_as_written
 from mmvmlp.ops.folding import pointwise_weights, split_norm
-from mmvmlp.ops.fused_linear import FusedLinear, runs_as_written
+from mmvmlp.ops.fused_linear import FusedLinear
 from mmvmlp.ops.layer_scale import LayerScale
 
 TILE_BYTES = 2**21

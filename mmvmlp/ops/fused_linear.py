@@ -7,20 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-
-def runs_as_written(x: torch.Tensor) -> bool:
-    """Return True if operators run one by one on a CPU, outside autograd and autocast.
-
-    Then memory can be reused and a feature map be processed in tiles; elsewhere (compiled and
-    exported graphs, GPUs) whole-map operators are better.
-    """
-    return (
-        not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()  # type: ignore[no-untyped-call]
-        and x.device.type == 'cpu'
-        and not (x.requires_grad and torch.is_grad_enabled())
-        and not torch.is_autocast_enabled('cpu')
-    )
+from mmvmlp.ops.execution import runs_as_written
 
 
 class FusedLinear(nn.Module):

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from mmvmlp.ops.execution import runs_as_written
 from mmvmlp.ops.norm import build_norm
 
 
@@ -40,6 +41,9 @@ class PatchEmbedding(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Embed patches: (N, in, H, W) to (N, out, H / patch_size, W / patch_size), rounded up."""
         # Constant padding, for exported graphs: the convolution ignores excess columns and rows.
-        x = self.conv(functional.pad(x, (0, self.padding, 0, self.padding)))
+        complete = runs_as_written(x) and not any(side % (self.padding + 1) for side in x.shape[2:])
+        if not complete:
+            x = functional.pad(x, (0, self.padding, 0, self.padding))
+        x = self.conv(x)
         patches: torch.Tensor = self.norm(x)
         return patches

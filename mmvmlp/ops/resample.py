@@ -16,6 +16,8 @@ from typing import Literal, get_args
 import torch
 from torch.nn import functional
 
+from mmvmlp.ops.execution import runs_as_written
+
 Resolution = Literal['native', 'resize', 'window']
 RESOLUTIONS: tuple[str, ...] = get_args(Resolution)
 
@@ -46,7 +48,8 @@ def product_along(
         )
     if bias is None:
         return products
-    return products + (bias[:, None, None] if dim == 1 else bias[:, None]).to(products.dtype)
+    bias = (bias[:, None, None] if dim == 1 else bias[:, None]).to(products.dtype)
+    return products.add_(bias) if runs_as_written(products) else products + bias
 
 
 def interpolation_matrix(

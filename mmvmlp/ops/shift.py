@@ -5,6 +5,8 @@ Source: S2-MLP (arXiv 2106.07477), section 3.3 and algorithm 1.
 
 import torch
 
+from mmvmlp.ops.execution import runs_as_written
+
 
 def shifted(x: torch.Tensor, dim: int, step: int) -> torch.Tensor:
     """Shift a feature map by some tokens, with replicated borders.
@@ -28,8 +30,21 @@ def spatial_shift(x: torch.Tensor) -> torch.Tensor:
     Args:
         x: (N, C, H, W), C a multiple of 4.
     """
-    quarters = x.chunk(4, dim=1)
     moves = ((3, 1), (3, -1), (2, 1), (2, -1))
+    quarters = x.chunk(4, dim=1)
+    if runs_as_written(x):
+        moved = torch.empty_like(x)
+        for source, target, (dim, step) in zip(quarters, moved.chunk(4, dim=1), moves, strict=True):
+            _copy_shifted(source, target, dim, step)
+        return moved
     return torch.cat(
         [shifted(quarter, *move) for quarter, move in zip(quarters, moves, strict=True)], 1
     )
+
+
+def _copy_shifted(source: torch.Tensor, target: torch.Tensor, dim: int, step: int) -> None:
+    """Do as :func:`shifted` by a step of one token, in one pass."""
+    rest = source.shape[dim] - 1
+    border = 0 if step > 0 else rest
+    target.narrow(dim, max(step, 0), rest).copy_(source.narrow(dim, max(-step, 0), rest))
+    target.select(dim, border).copy_(source.select(dim, border))
