@@ -2,37 +2,72 @@
 
 - Shifting by s, along H and W alike, commutes with everything else in a block. So the whole feature
   map is shifted once per block, relative to the block before, instead of four times.
-- Batch norms fold into the products after (norm1, norm2) and before them (the branches' norms).
+- Batch norms fold into the products after them (norm1, norm2) and before them (the branches').
 - The branch weights depend on means only, and the mean of an expanded branch is a product with the
-  mean of its hidden regions. So the weights are known before the branches are expanded, and
-  expansion, weighting and projection become one product per branch and image.
+  mean of its hidden regions. So the weights are known before the branches are expanded, and on
+  large maps expansion, weighting and projection become one product per branch and image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from mmvmlp.ops import RegionMixing
 from mmvmlp.ops.execution import runs_as_written
 from mmvmlp.ops.folding import channel_affine, pointwise_weights
 from mmvmlp.ops.fused_channel_mlp import FusedChannelMLP
 from mmvmlp.ops.fused_linear import FusedLinear
-from mmvmlp.ops.region import take_circular
 
 if TYPE_CHECKING:
     from mmvmlp.backbones.hire_mlp import HireBlock
 
+Axis = Literal['height', 'width']
+
 TILE_TOKENS = 2048
 """Tokens of which the branches are added at a time, so that they stay in a core's cache."""
 
+WIDEST_COMPOSED = 1024
+"""Largest C * region of which graphs, which hold for all sizes, compose the products."""
+
+
+def tokens_of_regions(
+    height: int, width: int, region: int, axis: Axis, device: torch.device
+) -> torch.Tensor:
+    """Return the token, counted row by row, at each position of all regions.
+
+    The last region of a column or row is completed from its start. Regions are counted row by row.
+    """
+    token = torch.arange(region, device=device)
+    if axis == 'height':
+        regions = torch.arange((height + region - 1) // region, device=device)
+        rows = (regions[:, None, None] * region + token) % height
+        return (rows * width + torch.arange(width, device=device)[:, None]).flatten()
+    regions = torch.arange((width + region - 1) // region, device=device)
+    columns = (regions[:, None] * region + token) % width
+    return (torch.arange(height, device=device)[:, None, None] * width + columns).flatten()
+
+
+def positions_in_regions(
+    height: int, width: int, region: int, axis: Axis, device: torch.device
+) -> torch.Tensor:
+    """Return the position of each token in :func:`tokens_of_regions`."""
+    rows = torch.arange(height, device=device)[:, None]
+    columns = torch.arange(width, device=device)
+    if axis == 'height':
+        return ((rows // region * width + columns) * region + rows % region).flatten()
+    return (rows * ((width + region - 1) // region * region) + columns).flatten()
+
+
+_cached_tokens = lru_cache(maxsize=128)(tokens_of_regions)
+_cached_positions = lru_cache(maxsize=128)(positions_in_regions)
+
 
 class FusedRegionMixing(nn.Module):
-    """Region mixing in two steps, hidden regions and their expansion, of unshifted maps.
+    """Region mixing of unshifted maps in two steps: hidden regions, and their expansion.
 
     Args:
         mixing: Region mixing.
@@ -42,111 +77,84 @@ class FusedRegionMixing(nn.Module):
     """
 
     def __init__(
-        self,
-        mixing: RegionMixing,
-        axis: Literal['height', 'width'],
-        gain: torch.Tensor,
-        offset: torch.Tensor,
+        self, mixing: RegionMixing, axis: Axis, gain: torch.Tensor, offset: torch.Tensor
     ) -> None:
         super().__init__()
         self.region = mixing.region
-        self.axis = axis
-        self.dim = 1 if axis == 'height' else 2
+        self.axis: Axis = axis
         dtype = mixing.reduce.weight.dtype
         scale, shift = channel_affine(mixing.norm)
-        # (hidden, token, channel), the order in which a region's tokens lie in memory.
+        # (hidden, token, channel): the channels of a token lie together.
         reduce = mixing.reduce.weight.double().flatten(2).transpose(1, 2)
         bias = scale * (reduce * offset).sum((1, 2)) + shift
         self.reduce = FusedLinear((reduce * gain).flatten(1) * scale[:, None], bias, dtype, 'relu')
+        # (token, channel, hidden).
         expand = mixing.expand.weight.double().flatten(2).permute(2, 1, 0)
         expand_bias = mixing.expand.bias.double().flatten(1).t()
         self.expand = FusedLinear(expand.flatten(0, 1), expand_bias.flatten(), dtype)
-        # Sums over the tokens of a region from each token to the last.
-        self.weight_sums = _frozen(_sums_to_last(expand).to(dtype))
-        self.bias_sums = _frozen(_sums_to_last(expand_bias).to(dtype))
+        # Sums over the tokens of a region, from each token to the last.
+        self.weight_sums = nn.Parameter(expand.flip(0).cumsum(0).flip(0).to(dtype))
+        self.bias_sums = nn.Parameter(expand_bias.flip(0).cumsum(0).flip(0).to(dtype))
 
     def hidden(self, x: torch.Tensor) -> torch.Tensor:
-        """Reduce regions: (N, H, W, C) to (N, R, W, C/2) along H, (N, H, R, C/2) along W."""
+        """Reduce regions: (N, H, W, C) to (N, rows of regions, columns of regions, C / 2)."""
         batch, height, width, channels = x.shape
-        side, region = x.shape[self.dim], self.region
-        if self.dim == 2 and side % region == 0:
-            return self.reduce(x.view(batch, height, -1, region * channels))  # type: ignore[no-any-return]
-        number = -(-side // region)
-        shape = (number, width) if self.dim == 1 else (height, number)
-        regions = x.new_empty(batch, *shape, region, channels)
-        for tokens, of_regions in self.parts(x, regions):
-            of_regions.copy_(tokens)
-        if missing := number * region - side:
-            first = torch.arange(missing, device=x.device) % side
-            completion = x.index_select(self.dim, first)
-            last = regions.select(self.dim, number - 1)
-            last[..., region - missing :, :] = (
-                completion.transpose(1, 2) if self.dim == 1 else completion
-            )
-        return self.reduce(regions.flatten(3))  # type: ignore[no-any-return]
+        number = ((height if self.axis == 'height' else width) + self.region - 1) // self.region
+        shape = (number, width) if self.axis == 'height' else (height, number)
+        if not (self.axis == 'width' and runs_as_written(x) and width % self.region == 0):
+            find = _cached_tokens if runs_as_written(x) else tokens_of_regions
+            tokens = find(height, width, self.region, self.axis, x.device)
+            x = x.flatten(1, 2).index_select(1, tokens)
+        hidden: torch.Tensor = self.reduce(x.reshape(batch, *shape, self.region * channels))
+        return hidden
 
-    def parts(
-        self, x: torch.Tensor, regions: torch.Tensor
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield views of a map (N, H, W, C) and of its regions that hold the same tokens.
+    def in_order(self, expanded: torch.Tensor, height: int, width: int) -> torch.Tensor:
+        """Bring expanded regions (N, rows, columns, region * C) into the map (N, H, W, C)."""
+        channels = expanded.shape[3] // self.region
+        find = _cached_positions if runs_as_written(expanded) else positions_in_regions
+        positions = find(height, width, self.region, self.axis, expanded.device)
+        tokens = expanded.reshape(len(expanded), -1, channels).index_select(1, positions)
+        return tokens.view(len(tokens), height, width, channels)
 
-        Args:
-            x: Feature map.
-            regions: (N, R, W, region, C) along H, (N, H, R, region, C) along W; the last region
-                may be incomplete.
-        """
-        side, region = x.shape[self.dim], self.region
-        if self.dim == 2:
-            yield x, regions.flatten(2, 3).narrow(2, 0, side)
-            return
-        complete = side // region
-        yield (
-            x.narrow(1, 0, complete * region).unflatten(1, (complete, region)),
-            regions.narrow(1, 0, complete).transpose(2, 3),
-        )
-        if rest := side % region:
-            tokens = regions.select(1, complete).narrow(2, 0, rest)
-            yield x.narrow(1, side - rest, rest), tokens.transpose(1, 2)
-
-    def mixed(self, x: torch.Tensor) -> torch.Tensor:
-        """Mix regions by whole-map operators: (N, H, W, C) to (N, H, W, C)."""
-        x = x.permute(0, 3, 1, 2)
-        dim = self.dim + 1
-        side, region, channels = x.shape[dim], self.region, x.shape[1]
-        kernel = (region, 1) if self.dim == 1 else (1, region)
-        completed = take_circular(x, dim, 0, side + region - 1, period=side)
-        reduce = self.reduce.weight.unflatten(1, kernel + (channels,)).permute(0, 3, 1, 2)
-        hidden = functional.conv2d(completed, reduce, self.reduce.bias, stride=kernel).relu()
-        expand = self.expand.weight.unflatten(0, kernel + (channels,)).permute(3, 2, 0, 1)
-        tokens = functional.conv_transpose2d(hidden, expand, stride=kernel)
-        token = torch.arange(side, device=x.device)
-        bias = self.expand.bias.unflatten(0, (region, channels)).index_select(0, token % region)
-        tokens = tokens.permute(0, 2, 3, 1).index_select(self.dim, token)
-        return tokens + (bias[:, None] if self.dim == 1 else bias)
-
-    def mean(self, hidden: torch.Tensor, side: int) -> torch.Tensor:
-        """Return the mean (N, C) of the expanded tokens.
-
-        Args:
-            hidden: Hidden regions.
-            side: Tokens along the axis.
-        """
-        number, across = hidden.shape[self.dim], hidden.shape[3 - self.dim]
-        weights, biases = self.weight_sums, self.bias_sums
-        total = hidden.sum((1, 2)) @ weights[0].t() + number * across * biases[0]
-        if rest := side % self.region:
-            # Tokens after the end of the map do not count.
-            last = hidden.select(self.dim, number - 1).sum(1)
-            total = total - last @ weights[rest].t() - across * biases[rest]
+    def mean(self, hidden: torch.Tensor, height: int, width: int) -> torch.Tensor:
+        """Return the mean (N, C) of the expanded tokens of a map."""
+        dim, side = (1, height) if self.axis == 'height' else (2, width)
+        number, across = hidden.shape[dim], hidden.shape[3 - dim]
+        total = hidden.sum((1, 2)) @ self.weight_sums[0].t() + number * across * self.bias_sums[0]
+        # The last region ends with tokens that the map does not have: all of them without a rest.
+        rest = side - (number - 1) * self.region
+        if runs_as_written(hidden):
+            if rest == self.region:
+                return total / (side * across)
+            excess, excess_bias = self.weight_sums[rest], self.bias_sums[rest]
+        else:
+            # As a sum over the tokens, since a graph holds for every rest.
+            token = torch.arange(self.region, device=hidden.device)
+            beyond = (token >= rest).to(hidden.dtype)
+            each = self.expand.weight.unflatten(0, (self.region, -1))
+            excess = torch.tensordot(beyond, each, 1)
+            excess_bias = beyond @ self.expand.bias.unflatten(0, (self.region, -1))
+        last = hidden.select(dim, number - 1).sum(1)
+        total = total - last @ excess.t() - across * excess_bias
         return total / (side * across)
 
+    def composed(
+        self, weight: torch.Tensor, projection: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compose expansion, weighting and projection.
 
-def _sums_to_last(tokens: torch.Tensor) -> torch.Tensor:
-    return tokens.flip(0).cumsum(0).flip(0)
+        Args:
+            weight: (N, C), the weight of this branch.
+            projection: (C, C).
 
-
-def _frozen(values: torch.Tensor) -> nn.Parameter:
-    return nn.Parameter(values.contiguous(), requires_grad=False)
+        Returns:
+            Matrices (N, C / 2, region * C) and biases (N, region * C).
+        """
+        weight = weight[:, None, None]
+        each = self.expand.weight.unflatten(0, (self.region, -1)).transpose(1, 2)
+        matrices = (each * weight) @ projection
+        biases = (self.expand.bias.unflatten(0, (self.region, -1)) * weight[:, 0]) @ projection
+        return matrices.transpose(1, 2).flatten(2), biases.flatten(1)
 
 
 class FusedHireModule(nn.Module):
@@ -157,7 +165,7 @@ class FusedHireModule(nn.Module):
         width: Width branch.
         channel: Channel branch.
         reweight: MLP of the branch weights.
-        projection: Projection; its bias includes what else is added to all positions.
+        projection: Projection.
     """
 
     def __init__(
@@ -177,83 +185,88 @@ class FusedHireModule(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mix tokens, and add the input: (N, H, W, C) to (N, H, W, C)."""
-        if not runs_as_written(x):
-            return self._add_as_graph(x)
         _, height, width, channels = x.shape
-        regions = self.height.hidden(x), self.width.hidden(x)
+        by_height, by_width = self.height.hidden(x), self.width.hidden(x)
         pooled = (
-            self.height.mean(regions[0], height)
-            + self.width.mean(regions[1], width)
+            self.height.mean(by_height, height, width)
+            + self.width.mean(by_width, height, width)
             + self.channel(x.mean((1, 2)))
         )
         weights = self.reweight(pooled).unflatten(1, (-1, 3)).softmax(2).unbind(2)
-        # A product per branch is C / 2 or C long; composing it costs as much as so many tokens.
-        if height * width > channels * (self.height.region + 1):
-            return self._add_composed(x, regions, weights)
-        mixed = self.channel(x).mul_(weights[2][:, None, None])
-        for branch, hidden, weight in zip(
-            (self.height, self.width), regions, weights[:2], strict=True
+        # Composing the products costs as much as mixing so many tokens.
+        cost = channels * (self.height.region + 1)
+        if runs_as_written(x):
+            if height * width > cost:
+                return self._add_in_tiles(x, by_height, by_width, weights)
+        elif cost <= WIDEST_COMPOSED:
+            return self._add_composed(x, by_height, by_width, weights)
+        mixed = self.channel(x) * weights[2][:, None, None]
+        for branch, hidden, weight in (
+            (self.height, by_height, weights[0]),
+            (self.width, by_width, weights[1]),
         ):
-            expanded = branch.expand(hidden).unflatten(3, (branch.region, channels))
-            for tokens, of_regions in branch.parts(mixed, expanded):
-                broadcast = weight.reshape(len(weight), *(1,) * (tokens.ndim - 2), channels)
-                tokens.addcmul_(of_regions, broadcast)
-        return self.projection(mixed, added=x)  # type: ignore[no-any-return]
+            expanded = branch.in_order(branch.expand(hidden), height, width)
+            mixed = mixed.addcmul(expanded, weight[:, None, None])
+        added: torch.Tensor = self.projection(mixed, added=x)
+        return added
 
-    def _add_as_graph(self, x: torch.Tensor) -> torch.Tensor:
-        """Mix tokens by operators that hold for every size in one graph."""
-        branches = self.height.mixed(x), self.width.mixed(x), self.channel(x)
-        pooled = sum(branch.mean((1, 2)) for branch in branches)
-        scores = self.reweight(pooled).unflatten(1, (-1, 3))
-        weights = scores.softmax(2)[:, None, None].unbind(4)
-        mixed = sum(branch * weight for branch, weight in zip(branches, weights, strict=True))
-        return self.projection(mixed, added=x)  # type: ignore[no-any-return]
+    def _composed_channel(self, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        projection = self.projection.weight.t()
+        matrices = (self.channel.weight.t() * weight[:, None]) @ projection
+        return matrices, self.projection.bias + (self.channel.bias * weight) @ projection
 
     def _add_composed(
         self,
         x: torch.Tensor,
-        regions: tuple[torch.Tensor, torch.Tensor],
+        by_height: torch.Tensor,
+        by_width: torch.Tensor,
         weights: tuple[torch.Tensor, ...],
     ) -> torch.Tensor:
         """Expand, weight and project each branch by one product per image."""
-        _, height, width, channels = x.shape
+        _, height, width, _ = x.shape
         projection = self.projection.weight.t()
-        rows = max(1, TILE_TOKENS // (width * self.height.region)) * self.height.region
-        mixed = torch.empty_like(x)
-        for image, (tokens, target) in enumerate(zip(x, mixed, strict=True)):
-            by_height, by_width, by_channel = (weight[image] for weight in weights)
-            product = (self.channel.weight.t() * by_channel) @ projection
-            bias = self.projection.bias + (self.channel.bias * by_channel) @ projection
-            branches = [
-                _composed(branch.expand, weight, projection)
-                for branch, weight in ((self.height, by_height), (self.width, by_width))
-            ]
-            for top in range(0, height, rows):
-                tile = slice(top, min(top + rows, height))
-                in_regions = slice(top // self.height.region, -(-tile.stop // self.height.region))
-                hidden = regions[0][image, in_regions], regions[1][image, tile]
-                torch.add(tokens[tile], bias, out=target[tile])
-                target[tile].view(-1, channels).addmm_(tokens[tile].view(-1, channels), product)
-                for branch, of_branch, (expansion, constant) in zip(
-                    (self.height, self.width), hidden, branches, strict=True
-                ):
-                    expanded = torch.addmm(
-                        constant, of_branch.reshape(-1, channels // 2), expansion
-                    )
-                    expanded = expanded.view(1, *of_branch.shape[:2], branch.region, channels)
-                    for into, added in branch.parts(target[None, tile], expanded):
-                        into.add_(added)
+        matrices, biases = self._composed_channel(weights[2])
+        mixed = torch.matmul(x.flatten(1, 2), matrices) + biases[:, None]
+        mixed = x + mixed.view(x.shape)
+        for branch, hidden, weight in (
+            (self.height, by_height, weights[0]),
+            (self.width, by_width, weights[1]),
+        ):
+            matrices, biases = branch.composed(weight, projection)
+            expanded = torch.matmul(hidden.flatten(1, 2), matrices) + biases[:, None]
+            mixed = mixed + branch.in_order(expanded.view(*hidden.shape[:3], -1), height, width)
         return mixed
 
-
-def _composed(
-    expand: FusedLinear, weight: torch.Tensor, projection: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return matrix (C/2, region * C) and bias of expansion, weighting and projection."""
-    tokens = expand.weight.unflatten(0, (-1, len(weight)))
-    matrix = (tokens.transpose(1, 2) * weight) @ projection
-    bias = (expand.bias.unflatten(0, (-1, len(weight))) * weight) @ projection
-    return matrix.transpose(0, 1).flatten(1), bias.flatten()
+    def _add_in_tiles(
+        self,
+        x: torch.Tensor,
+        by_height: torch.Tensor,
+        by_width: torch.Tensor,
+        weights: tuple[torch.Tensor, ...],
+    ) -> torch.Tensor:
+        """Do as :meth:`_add_composed`, some rows at a time."""
+        _, height, width, channels = x.shape
+        region = self.height.region
+        projection = self.projection.weight.t()
+        matrices, biases = self._composed_channel(weights[2])
+        of_height = self.height.composed(weights[0], projection)
+        of_width = self.width.composed(weights[1], projection)
+        rows = max(1, TILE_TOKENS // (width * region)) * region
+        mixed = torch.empty_like(x)
+        for image in range(len(x)):
+            for top in range(0, height, rows):
+                end = min(top + rows, height)
+                tokens, target = x[image, top:end], mixed[image, top:end]
+                torch.add(tokens, biases[image], out=target)
+                target.view(-1, channels).addmm_(tokens.view(-1, channels), matrices[image])
+                for branch, hidden, (expansion, bias) in (
+                    (self.height, by_height[image, top // region : -(-end // region)], of_height),
+                    (self.width, by_width[image, top:end], of_width),
+                ):
+                    expanded = torch.addmm(bias[image], hidden.flatten(0, 1), expansion[image])
+                    expanded = expanded.view(1, *hidden.shape[:2], -1)
+                    target.add_(branch.in_order(expanded, end - top, width)[0])
+        return mixed
 
 
 class FusedHireBlock(nn.Module):
@@ -301,16 +314,19 @@ def shifted_circular(x: torch.Tensor, step: int) -> torch.Tensor:
     """Shift a map (N, H, W, C) circularly by a step along both H and W."""
     if step == 0:
         return x
+    height, width = x.shape[1:3]
     if not runs_as_written(x):
-        for dim in (1, 2):
-            side = x.shape[dim]
+        for dim, side in ((1, height), (2, width)):
             x = x.index_select(dim, (torch.arange(side, device=x.device) - step) % side)
         return x
     # One pass, where `torch.roll` takes one along each dimension.
     moved = torch.empty_like(x)
-    down, right = step % x.shape[1], step % x.shape[2]
-    for rows in ((0, x.shape[1] - down, down), (x.shape[1] - down, down, 0)):
-        for columns in ((0, x.shape[2] - right, right), (x.shape[2] - right, right, 0)):
-            source = x.narrow(1, *rows[:2]).narrow(2, *columns[:2])
-            moved.narrow(1, rows[2], rows[1]).narrow(2, columns[2], columns[1]).copy_(source)
+    down, right = step % height, step % width
+    for target_row, row, rows in ((down, 0, height - down), (0, height - down, down)):
+        for target_column, column, columns in (
+            (right, 0, width - right),
+            (0, width - right, right),
+        ):
+            target = moved.narrow(1, target_row, rows).narrow(2, target_column, columns)
+            target.copy_(x.narrow(1, row, rows).narrow(2, column, columns))
     return moved

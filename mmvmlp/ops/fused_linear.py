@@ -37,7 +37,7 @@ class FusedLinear(nn.Module):
 
     def forward(self, x: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
         """Compute activation(x · weightᵀ + bias) + added: (..., in) to (..., out)."""
-        if x.dtype == torch.float32 and torch.backends.mkldnn.is_available() and runs_as_written(x):
+        if runs_as_written(x) and x.dtype == torch.float32 and torch.backends.mkldnn.is_available():
             linear = torch.ops.mkldnn._linear_pointwise
             weight = self._rearranged_weight(x)
             if added is not None and self.activation == 'none':
