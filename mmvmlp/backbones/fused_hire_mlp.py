@@ -19,6 +19,7 @@ from torch import nn
 from mmvmlp.ops import RegionMixing
 from mmvmlp.ops.execution import runs_as_written
 from mmvmlp.ops.folding import channel_affine, pointwise_weights
+from mmvmlp.ops.fused_block import FusedBlock
 from mmvmlp.ops.fused_channel_mlp import FusedChannelMLP
 from mmvmlp.ops.fused_linear import FusedLinear
 
@@ -150,11 +151,12 @@ class FusedRegionMixing(nn.Module):
         Returns:
             Matrices (N, C / 2, region * C) and biases (N, region * C).
         """
+        dtype = weight.dtype
         weight = weight[:, None, None]
         each = self.expand.weight.unflatten(0, (self.region, -1)).transpose(1, 2)
         matrices = (each * weight) @ projection
         biases = (self.expand.bias.unflatten(0, (self.region, -1)) * weight[:, 0]) @ projection
-        return matrices.transpose(1, 2).flatten(2), biases.flatten(1)
+        return matrices.transpose(1, 2).flatten(2).to(dtype), biases.flatten(1).to(dtype)
 
 
 class FusedHireModule(nn.Module):
@@ -192,7 +194,8 @@ class FusedHireModule(nn.Module):
             + self.width.mean(by_width, height, width)
             + self.channel(x.mean((1, 2)))
         )
-        weights = self.reweight(pooled).unflatten(1, (-1, 3)).softmax(2).unbind(2)
+        scores = self.reweight(pooled).unflatten(1, (-1, 3))
+        weights = scores.softmax(2).to(x.dtype).unbind(2)
         # Composing the products costs as much as mixing so many tokens.
         cost = channels * (self.height.region + 1)
         if runs_as_written(x):
@@ -213,7 +216,8 @@ class FusedHireModule(nn.Module):
     def _composed_channel(self, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         projection = self.projection.weight.t()
         matrices = (self.channel.weight.t() * weight[:, None]) @ projection
-        return matrices, self.projection.bias + (self.channel.bias * weight) @ projection
+        biases = self.projection.bias + (self.channel.bias * weight) @ projection
+        return matrices.to(weight.dtype), biases.to(weight.dtype)
 
     def _add_composed(
         self,
@@ -269,7 +273,7 @@ class FusedHireModule(nn.Module):
         return mixed
 
 
-class FusedHireBlock(nn.Module):
+class FusedHireBlock(FusedBlock):
     """Hire-MLP block of a map that earlier blocks have shifted.
 
     Args:
@@ -299,11 +303,9 @@ class FusedHireBlock(nn.Module):
         )
         self.channel_mlp = FusedChannelMLP(block.norm2, block.channel_mlp)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Mix tokens, then channels: (N, C, H, W) to (N, C, H, W)."""
-        x = shifted_circular(x.permute(0, 2, 3, 1), self.step)
-        x = self.channel_mlp(self.token_mixing(x))
-        return shifted_circular(x, self.step_back).permute(0, 3, 1, 2)
+    def mix(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.token_mixing(shifted_circular(x, self.step))
+        return shifted_circular(self.channel_mlp(x), self.step_back)
 
     def extra_repr(self) -> str:
         """Return the arguments shown by ``print(module)``."""

@@ -19,6 +19,7 @@ from mmvmlp.backbones.official_format import (
 )
 from mmvmlp.backbones.single_stride import FixedSizeArchitecture, SingleStrideMLP
 from mmvmlp.ops import ChannelMLP, DenseMixing, DropPath, Resolution, build_norm
+from mmvmlp.ops.fused_block import FusedBlock
 from mmvmlp.ops.fused_channel_mlp import FusedChannelMLP
 from mmvmlp.registry import MODELS
 
@@ -90,7 +91,7 @@ class MLPMixerBlock(nn.Module):
         return FusedMLPMixerBlock(self)
 
 
-class FusedMLPMixerBlock(nn.Module):
+class FusedMLPMixerBlock(FusedBlock):
     """Inference form of a block: the norm of the channel mixing and its addition are folded.
 
     Args:
@@ -106,10 +107,9 @@ class FusedMLPMixerBlock(nn.Module):
         self.token_mixing = block.token_mixing
         self.channel_mlp = FusedChannelMLP(block.norm2, block.channel_mlp)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Mix tokens, then channels: (N, C, H, W) to (N, C, H, W)."""
-        x = (x + self.token_mixing(self.norm1(x))).permute(0, 2, 3, 1)
-        mixed: torch.Tensor = self.channel_mlp(x).permute(0, 3, 1, 2)
+    def mix(self, x: torch.Tensor) -> torch.Tensor:
+        mixed = self.token_mixing(self.norm1(x.permute(0, 3, 1, 2)))
+        mixed = self.channel_mlp(x + mixed.permute(0, 2, 3, 1))
         return mixed
 
 

@@ -16,6 +16,7 @@ from mmvmlp.backbones.official_format import OfficialFormat, reshaped
 from mmvmlp.backbones.single_stride import FixedSizeArchitecture, SingleStrideMLP
 from mmvmlp.ops import ChannelMLP, DenseMixing, DropPath, LayerScale, Resolution, build_norm
 from mmvmlp.ops.folding import channel_affine
+from mmvmlp.ops.fused_block import FusedBlock
 from mmvmlp.ops.fused_channel_mlp import FusedChannelMLP
 from mmvmlp.registry import MODELS
 
@@ -75,7 +76,7 @@ class ResMLPBlock(nn.Module):
         return FusedResMLPBlock(self)
 
 
-class FusedResMLPBlock(nn.Module):
+class FusedResMLPBlock(FusedBlock):
     """Inference form of a block: affine layers, LayerScale and residual additions are folded.
 
     Args:
@@ -95,13 +96,11 @@ class FusedResMLPBlock(nn.Module):
         self.scale = nn.Parameter(block.scale1.weight.clone())
         self.channel_mlp = FusedChannelMLP(block.norm2, block.channel_mlp, block.scale2)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Mix tokens, then channels: (N, C, H, W) to (N, C, H, W)."""
-        x = x.permute(0, 2, 3, 1)
-        affine = torch.addcmul(self.offset, x, self.gain).permute(0, 3, 1, 2)
-        mixed = self.token_mixing(affine).permute(0, 2, 3, 1)
-        x = torch.addcmul(x, mixed, self.scale)
-        mixed = self.channel_mlp(x).permute(0, 3, 1, 2)
+    def mix(self, x: torch.Tensor) -> torch.Tensor:
+        affine = torch.addcmul(self.offset, x, self.gain).to(x.dtype)
+        mixed = self.token_mixing(affine.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        x = torch.addcmul(x, mixed, self.scale.to(x.dtype))
+        mixed = self.channel_mlp(x)
         return mixed
 
 

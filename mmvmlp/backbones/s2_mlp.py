@@ -16,6 +16,7 @@ from torch import nn
 from mmvmlp.backbones.single_stride import SingleStrideArchitecture, SingleStrideMLP
 from mmvmlp.ops import ChannelMLP, DropPath, PatchEmbedding, build_norm, spatial_shift
 from mmvmlp.ops.folding import pointwise_weights, split_norm
+from mmvmlp.ops.fused_block import FusedBlock
 from mmvmlp.ops.fused_channel_mlp import FusedChannelMLP
 from mmvmlp.ops.fused_linear import FusedLinear
 from mmvmlp.registry import MODELS
@@ -72,7 +73,7 @@ class S2MLPBlock(nn.Module):
         return FusedS2MLPBlock(self)
 
 
-class FusedS2MLPBlock(nn.Module):
+class FusedS2MLPBlock(FusedBlock):
     """Inference form of a block: norms and residual additions are folded into the linear layers.
 
     Args:
@@ -91,12 +92,10 @@ class FusedS2MLPBlock(nn.Module):
         self.fc2 = FusedLinear(*pointwise_weights(block.fc2), dtype)
         self.channel_mlp = FusedChannelMLP(block.norm2, block.channel_mlp)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Mix neighbouring tokens, then channels: (N, C, H, W) to (N, C, H, W)."""
-        x = x.permute(0, 2, 3, 1)
+    def mix(self, x: torch.Tensor) -> torch.Tensor:
         hidden = self.fc1(self.normalisation(x)).permute(0, 3, 1, 2)
         x = self.fc2(spatial_shift(hidden).permute(0, 2, 3, 1), added=x)
-        mixed: torch.Tensor = self.channel_mlp(x).permute(0, 3, 1, 2)
+        mixed: torch.Tensor = self.channel_mlp(x)
         return mixed
 
 

@@ -25,6 +25,7 @@ from mmvmlp.ops import (
     build_norm,
 )
 from mmvmlp.ops.folding import folded_convolution, pointwise_weights
+from mmvmlp.ops.fused_block import FusedBlock
 from mmvmlp.ops.fused_channel_mlp import FusedChannelMLP
 from mmvmlp.ops.fused_linear import FusedLinear
 from mmvmlp.registry import MODELS
@@ -132,7 +133,7 @@ class SMLPNetBlock(nn.Module):
         return FusedSMLPNetBlock(self)
 
 
-class FusedSMLPNetBlock(nn.Module):
+class FusedSMLPNetBlock(FusedBlock):
     """Inference form of a block: norms, concatenation and residual additions are folded.
 
     The fusion of input, rows and columns is three linear layers, each of which adds its output to
@@ -160,13 +161,12 @@ class FusedSMLPNetBlock(nn.Module):
         self.fuse_height = FusedLinear(of_height, torch.zeros_like(bias), dtype)
         self.channel_mlp = FusedChannelMLP(block.norm, block.channel_mlp)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Mix tokens, then channels: (N, C, H, W) to (N, C, H, W)."""
-        local = functional.gelu(self.local(self.before(x)))
-        x = self.fuse_input(local.permute(0, 2, 3, 1), added=x.permute(0, 2, 3, 1))
+    def mix(self, x: torch.Tensor) -> torch.Tensor:
+        local = functional.gelu(self.local(self.before(x.permute(0, 3, 1, 2))))
+        x = self.fuse_input(local.permute(0, 2, 3, 1), added=x)
         x = self.fuse_width(self.width(local).permute(0, 2, 3, 1), added=x)
         x = self.fuse_height(self.height(local).permute(0, 2, 3, 1), added=x)
-        mixed: torch.Tensor = self.channel_mlp(x).permute(0, 3, 1, 2)
+        mixed: torch.Tensor = self.channel_mlp(x)
         return mixed
 
 

@@ -4,7 +4,7 @@ import torch
 
 
 def runs_as_written(x: torch.Tensor) -> bool:
-    """Return True if operators run one by one on a CPU, outside autograd and autocast.
+    """Return True if operators run one by one on a CPU, outside autograd.
 
     Then memory can be reused and a feature map be processed in tiles; elsewhere (compiled and
     exported graphs, GPUs) whole-map operators are better.
@@ -14,5 +14,4 @@ def runs_as_written(x: torch.Tensor) -> bool:
         and not torch.jit.is_tracing()  # type: ignore[no-untyped-call]
         and x.device.type == 'cpu'
         and not (x.requires_grad and torch.is_grad_enabled())
-        and not torch.is_autocast_enabled('cpu')
     )

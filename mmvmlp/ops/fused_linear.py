@@ -33,31 +33,40 @@ class FusedLinear(nn.Module):
         self.activation = activation
         self.weight = nn.Parameter(weight.to(dtype).contiguous(), requires_grad=False)
         self.bias = nn.Parameter(bias.to(dtype).contiguous(), requires_grad=False)
-        self._rearranged: tuple[tuple[int, int], torch.Tensor] | None = None
+        self._rearranged: tuple[tuple[int, int, torch.dtype], torch.Tensor, torch.Tensor] | None = (
+            None
+        )
 
     def forward(self, x: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
         """Compute activation(x · weightᵀ + bias) + added: (..., in) to (..., out)."""
-        if runs_as_written(x) and x.dtype == torch.float32 and torch.backends.mkldnn.is_available():
-            linear = torch.ops.mkldnn._linear_pointwise
-            weight = self._rearranged_weight(x)
-            if added is not None and self.activation == 'none':
-                product: torch.Tensor = linear.binary(x, added, weight, self.bias, 'add')
-                return product
-            y: torch.Tensor = linear(x, weight, self.bias, self.activation, [], 'none')
-            return y if added is None else y.add_(added)
+        if runs_as_written(x) and torch.backends.mkldnn.is_available():
+            if torch.is_autocast_enabled('cpu') and x.dtype == torch.float32:
+                x = x.to(torch.get_autocast_dtype('cpu'))
+            if x.dtype in (torch.float32, torch.bfloat16):
+                return self._in_one_pass(x, added)
         y = functional.linear(x, self.weight, self.bias)
         if self.activation != 'none':
             y = functional.relu(y) if self.activation == 'relu' else functional.gelu(y)
         return y if added is None else added + y
 
-    def _rearranged_weight(self, x: torch.Tensor) -> torch.Tensor:
+    def _in_one_pass(self, x: torch.Tensor, added: torch.Tensor | None) -> torch.Tensor:
+        linear = torch.ops.mkldnn._linear_pointwise
+        weight, bias = self._rearranged_weight(x)
+        if added is not None and added.dtype == x.dtype and self.activation == 'none':
+            product: torch.Tensor = linear.binary(x, added, weight, bias, 'add')
+            return product
+        y: torch.Tensor = linear(x, weight, bias, self.activation, [], 'none')
+        return y if added is None else added + y
+
+    def _rearranged_weight(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         version = 0 if self.weight.is_inference() else self.weight._version
-        source = (self.weight.data_ptr(), version)
+        source = (self.weight.data_ptr(), version, x.dtype)
         if self._rearranged is None or self._rearranged[0] != source:
             tokens = min(x.numel() // max(1, x.shape[-1]), 2048)
-            rearranged = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach(), tokens)
-            self._rearranged = (source, rearranged)
-        return self._rearranged[1]
+            weight = self.weight.detach().to(x.dtype)
+            rearranged = torch.ops.mkldnn._reorder_linear_weight(weight, tokens)
+            self._rearranged = (source, rearranged, self.bias.detach().to(x.dtype))
+        return self._rearranged[1:]
 
     def _apply(self, function: Callable[..., Any], recurse: bool = True) -> 'FusedLinear':
         self._rearranged = None
