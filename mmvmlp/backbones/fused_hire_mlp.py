@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from mmvmlp.ops import RegionMixing
 from mmvmlp.ops.execution import runs_as_written
@@ -22,6 +23,7 @@ from mmvmlp.ops.folding import channel_affine, pointwise_weights
 from mmvmlp.ops.fused_block import FusedBlock
 from mmvmlp.ops.fused_channel_mlp import FusedChannelMLP
 from mmvmlp.ops.fused_linear import FusedLinear
+from mmvmlp.ops.region import take_circular
 
 if TYPE_CHECKING:
     from mmvmlp.backbones.hire_mlp import HireBlock
@@ -31,40 +33,31 @@ Axis = Literal['height', 'width']
 TILE_TOKENS = 2048
 """Tokens of which the branches are added at a time, so that they stay in a core's cache."""
 
-WIDEST_COMPOSED = 1024
-"""Largest C * region of which graphs, which hold for all sizes, compose the products."""
 
-
-def tokens_of_regions(
-    height: int, width: int, region: int, axis: Axis, device: torch.device
-) -> torch.Tensor:
+@lru_cache(maxsize=128)
+def tokens_of_regions(height: int, width: int, region: int, axis: Axis) -> torch.Tensor:
     """Return the token, counted row by row, at each position of all regions.
 
     The last region of a column or row is completed from its start. Regions are counted row by row.
     """
-    token = torch.arange(region, device=device)
+    token = torch.arange(region)
     if axis == 'height':
-        regions = torch.arange((height + region - 1) // region, device=device)
+        regions = torch.arange((height + region - 1) // region)
         rows = (regions[:, None, None] * region + token) % height
-        return (rows * width + torch.arange(width, device=device)[:, None]).flatten()
-    regions = torch.arange((width + region - 1) // region, device=device)
+        return (rows * width + torch.arange(width)[:, None]).flatten()
+    regions = torch.arange((width + region - 1) // region)
     columns = (regions[:, None] * region + token) % width
-    return (torch.arange(height, device=device)[:, None, None] * width + columns).flatten()
+    return (torch.arange(height)[:, None, None] * width + columns).flatten()
 
 
-def positions_in_regions(
-    height: int, width: int, region: int, axis: Axis, device: torch.device
-) -> torch.Tensor:
+@lru_cache(maxsize=128)
+def positions_in_regions(height: int, width: int, region: int, axis: Axis) -> torch.Tensor:
     """Return the position of each token in :func:`tokens_of_regions`."""
-    rows = torch.arange(height, device=device)[:, None]
-    columns = torch.arange(width, device=device)
+    rows = torch.arange(height)[:, None]
+    columns = torch.arange(width)
     if axis == 'height':
         return ((rows // region * width + columns) * region + rows % region).flatten()
     return (rows * ((width + region - 1) // region * region) + columns).flatten()
-
-
-_cached_tokens = lru_cache(maxsize=128)(tokens_of_regions)
-_cached_positions = lru_cache(maxsize=128)(positions_in_regions)
 
 
 class FusedRegionMixing(nn.Module):
@@ -102,41 +95,47 @@ class FusedRegionMixing(nn.Module):
         batch, height, width, channels = x.shape
         number = ((height if self.axis == 'height' else width) + self.region - 1) // self.region
         shape = (number, width) if self.axis == 'height' else (height, number)
-        if not (self.axis == 'width' and runs_as_written(x) and width % self.region == 0):
-            find = _cached_tokens if runs_as_written(x) else tokens_of_regions
-            tokens = find(height, width, self.region, self.axis, x.device)
+        if self.axis == 'height' or width % self.region:
+            tokens = tokens_of_regions(height, width, self.region, self.axis)
             x = x.flatten(1, 2).index_select(1, tokens)
         hidden: torch.Tensor = self.reduce(x.reshape(batch, *shape, self.region * channels))
         return hidden
 
+    def mixed(self, x: torch.Tensor) -> torch.Tensor:
+        """Mix by convolutions, which hold for every size in one graph: (N, H, W, C) to the same."""
+        dim, side = (1, x.shape[1]) if self.axis == 'height' else (2, x.shape[2])
+        channels = x.shape[3]
+        kernel = (self.region, 1) if self.axis == 'height' else (1, self.region)
+        completed = take_circular(
+            x.permute(0, 3, 1, 2), dim + 1, 0, side + self.region - 1, period=side
+        )
+        reduce = self.reduce.weight.unflatten(1, (*kernel, channels)).permute(0, 3, 1, 2)
+        hidden = functional.conv2d(completed, reduce, self.reduce.bias, stride=kernel).relu()
+        expand = self.expand.weight.unflatten(0, (*kernel, channels)).permute(3, 2, 0, 1)
+        expanded = functional.conv_transpose2d(hidden, expand, stride=kernel).permute(0, 2, 3, 1)
+        token = torch.arange(side, device=x.device)
+        bias = self.expand.bias.unflatten(0, (self.region, channels))
+        bias = bias.index_select(0, token % self.region)
+        if self.axis == 'height':
+            bias = bias[:, None]
+        return expanded.index_select(dim, token) + bias
+
     def in_order(self, expanded: torch.Tensor, height: int, width: int) -> torch.Tensor:
         """Bring expanded regions (N, rows, columns, region * C) into the map (N, H, W, C)."""
         channels = expanded.shape[3] // self.region
-        find = _cached_positions if runs_as_written(expanded) else positions_in_regions
-        positions = find(height, width, self.region, self.axis, expanded.device)
-        tokens = expanded.reshape(len(expanded), -1, channels).index_select(1, positions)
-        return tokens.view(len(tokens), height, width, channels)
+        positions = positions_in_regions(height, width, self.region, self.axis)
+        tokens = expanded.reshape(expanded.shape[0], -1, channels).index_select(1, positions)
+        return tokens.view(tokens.shape[0], height, width, channels)
 
     def mean(self, hidden: torch.Tensor, height: int, width: int) -> torch.Tensor:
         """Return the mean (N, C) of the expanded tokens of a map."""
         dim, side = (1, height) if self.axis == 'height' else (2, width)
         number, across = hidden.shape[dim], hidden.shape[3 - dim]
         total = hidden.sum((1, 2)) @ self.weight_sums[0].t() + number * across * self.bias_sums[0]
-        # The last region ends with tokens that the map does not have: all of them without a rest.
-        rest = side - (number - 1) * self.region
-        if runs_as_written(hidden):
-            if rest == self.region:
-                return total / (side * across)
-            excess, excess_bias = self.weight_sums[rest], self.bias_sums[rest]
-        else:
-            # As a sum over the tokens, since a graph holds for every rest.
-            token = torch.arange(self.region, device=hidden.device)
-            beyond = (token >= rest).to(hidden.dtype)
-            each = self.expand.weight.unflatten(0, (self.region, -1))
-            excess = torch.tensordot(beyond, each, 1)
-            excess_bias = beyond @ self.expand.bias.unflatten(0, (self.region, -1))
-        last = hidden.select(dim, number - 1).sum(1)
-        total = total - last @ excess.t() - across * excess_bias
+        if rest := side % self.region:
+            # Tokens that complete the last region do not count.
+            last = hidden.select(dim, number - 1).sum(1)
+            total = total - last @ self.weight_sums[rest].t() - across * self.bias_sums[rest]
         return total / (side * across)
 
     def composed(
@@ -187,6 +186,8 @@ class FusedHireModule(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mix tokens, and add the input: (N, H, W, C) to (N, H, W, C)."""
+        if not runs_as_written(x):
+            return self._add_by_convolutions(x)
         _, height, width, channels = x.shape
         by_height, by_width = self.height.hidden(x), self.width.hidden(x)
         pooled = (
@@ -197,11 +198,7 @@ class FusedHireModule(nn.Module):
         scores = self.reweight(pooled).unflatten(1, (-1, 3))
         weights = scores.softmax(2).to(x.dtype).unbind(2)
         # Composing the products costs as much as mixing so many tokens.
-        cost = channels * (self.height.region + 1)
-        if runs_as_written(x):
-            if height * width > cost:
-                return self._add_in_tiles(x, by_height, by_width, weights)
-        elif cost <= WIDEST_COMPOSED:
+        if height * width > channels * (self.height.region + 1):
             return self._add_composed(x, by_height, by_width, weights)
         mixed = self.channel(x) * weights[2][:, None, None]
         for branch, hidden, weight in (
@@ -213,11 +210,14 @@ class FusedHireModule(nn.Module):
         added: torch.Tensor = self.projection(mixed, added=x)
         return added
 
-    def _composed_channel(self, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        projection = self.projection.weight.t()
-        matrices = (self.channel.weight.t() * weight[:, None]) @ projection
-        biases = self.projection.bias + (self.channel.bias * weight) @ projection
-        return matrices.to(weight.dtype), biases.to(weight.dtype)
+    def _add_by_convolutions(self, x: torch.Tensor) -> torch.Tensor:
+        branches = self.height.mixed(x), self.width.mixed(x), self.channel(x)
+        pooled = sum(branch.mean((1, 2)) for branch in branches)
+        scores = self.reweight(pooled).unflatten(1, (-1, 3))
+        weights = scores.softmax(2)[:, None, None].unbind(4)
+        mixed = sum(branch * weight for branch, weight in zip(branches, weights, strict=True))
+        added: torch.Tensor = self.projection(mixed, added=x)
+        return added
 
     def _add_composed(
         self,
@@ -226,33 +226,13 @@ class FusedHireModule(nn.Module):
         by_width: torch.Tensor,
         weights: tuple[torch.Tensor, ...],
     ) -> torch.Tensor:
-        """Expand, weight and project each branch by one product per image."""
-        _, height, width, _ = x.shape
-        projection = self.projection.weight.t()
-        matrices, biases = self._composed_channel(weights[2])
-        mixed = torch.matmul(x.flatten(1, 2), matrices) + biases[:, None]
-        mixed = x + mixed.view(x.shape)
-        for branch, hidden, weight in (
-            (self.height, by_height, weights[0]),
-            (self.width, by_width, weights[1]),
-        ):
-            matrices, biases = branch.composed(weight, projection)
-            expanded = torch.matmul(hidden.flatten(1, 2), matrices) + biases[:, None]
-            mixed = mixed + branch.in_order(expanded.view(*hidden.shape[:3], -1), height, width)
-        return mixed
-
-    def _add_in_tiles(
-        self,
-        x: torch.Tensor,
-        by_height: torch.Tensor,
-        by_width: torch.Tensor,
-        weights: tuple[torch.Tensor, ...],
-    ) -> torch.Tensor:
-        """Do as :meth:`_add_composed`, some rows at a time."""
+        """Expand, weight and project by one product per branch and image, some rows at a time."""
         _, height, width, channels = x.shape
         region = self.height.region
         projection = self.projection.weight.t()
-        matrices, biases = self._composed_channel(weights[2])
+        matrices = (self.channel.weight.t() * weights[2][:, None]) @ projection
+        matrices = matrices.to(x.dtype)
+        biases = self.projection.bias + (self.channel.bias * weights[2]) @ projection
         of_height = self.height.composed(weights[0], projection)
         of_width = self.width.composed(weights[1], projection)
         rows = max(1, TILE_TOKENS // (width * region)) * region

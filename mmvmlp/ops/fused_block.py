@@ -40,8 +40,7 @@ class FusedBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mix tokens, then channels: (N, C, H, W) to (N, C, H, W), channels-last."""
         if (
-            torch.compiler.is_compiling()
-            and not torch.compiler.is_exporting()
+            torch.compiler.is_dynamo_compiling()
             and x.device.type == 'cpu'
             and not (x.requires_grad and torch.is_grad_enabled())
         ):
