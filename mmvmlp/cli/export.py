@@ -28,14 +28,21 @@ def parse_arguments() -> argparse.Namespace:
         required=True,
         type=Path,
         metavar='FILE',
-        help='what to write: FILE.onnx for a runtime, FILE.pt2 for torch.export.load',
+        help='what to write: FILE.onnx; FILE.xml for OpenVINO, with FILE.bin beside it; FILE.pt2 '
+        'for torch.export.load',
     )
     parser.add_argument(
         '--int8',
         nargs='+',
         metavar='IMAGE',
-        help='quantise to eight-bit integers, with the ranges of activations on these images: '
-        'files, folders, or "patterns" (ONNX only)',
+        help='quantise FILE.xml to eight-bit integers, with the ranges of activations on these '
+        'images: files, folders, or "patterns"; some hundred are enough',
+    )
+    parser.add_argument(
+        '--fuse',
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="export the backbone's inference form (default: --fuse)",
     )
     add_config_options(parser)
     return parser.parse_args()
@@ -49,7 +56,11 @@ def main() -> int:
             load_config(arguments.config, arguments.cfg_options),
             arguments.checkpoint,
             arguments.out,
+            fused=arguments.fuse,
             calibration=find_images(arguments.int8) if arguments.int8 else (),
         )
-    print(exported)
+    print(
+        f'{exported.file}: {exported.metadata["task"]}, differs from the model by at most '
+        f'{exported.difference:.0e} of its largest value'
+    )
     return 0

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import io
 import json
+import math
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,8 @@ from mmengine.config import Config
 from torch import nn
 from torch.export import Dim, ExportedProgram
 
-from mmvmlp.deploy.metadata import describe
+from mmvmlp.deploy.fuse import fuse
+from mmvmlp.deploy.metadata import OPENVINO_SECTION, describe
 from mmvmlp.deploy.optional_packages import import_for_deployment
 from mmvmlp.deploy.parts import PARTS
 from mmvmlp.deploy.quantization import calibration_images, quantized
@@ -31,8 +34,8 @@ from mmvmlp.deploy.sizes import ImageSizes
 from mmvmlp.inference.trained_model import load_trained_model
 from mmvmlp.output_files import check_file_can_be_written, write_atomically
 
-SUFFIXES = ('.onnx', '.pt2')
-"""Suffixes of the files that can be written."""
+SUFFIXES = ('.onnx', '.xml', '.pt2')
+"""Suffixes of the files that can be written: ONNX, OpenVINO (with a ``.bin``), torch.export."""
 
 TOLERANCE = 1e-4
 """Accepted difference of an exported model, relative to the largest value of each output."""
@@ -56,7 +59,12 @@ class Exported:
 
 
 def export_checkpoint(
-    config: Config, checkpoint: str | Path, file: Path, calibration: Sequence[Path] = ()
+    config: Config,
+    checkpoint: str | Path,
+    file: Path,
+    *,
+    fused: bool = True,
+    calibration: Sequence[Path] = (),
 ) -> Exported:
     """Export a trained model.
 
@@ -66,8 +74,10 @@ def export_checkpoint(
     Args:
         config: Config of the model.
         checkpoint: Of the whole model, as training writes it.
-        file: ``.onnx``, or ``.pt2`` for ``torch.export.load``.
-        calibration: Image files; with any, an ONNX file is quantised to eight-bit integers.
+        file: ``.onnx``; ``.xml`` for OpenVINO, with a ``.bin`` beside it; or ``.pt2`` for
+            ``torch.export.load``.
+        fused: True to export the backbone's inference form, which computes the same.
+        calibration: Image files; with any, an ``.xml`` file is quantised to eight-bit integers.
 
     Raises:
         CheckpointError: If the checkpoint cannot be read or is of another model.
@@ -83,28 +93,43 @@ def export_checkpoint(
             f'{", ".join(PARTS)}'
         )
     if file.suffix not in SUFFIXES:
-        raise ValueError(f'file {str(file)!r}: accepted are names in {" and ".join(SUFFIXES)}')
-    if calibration and file.suffix != '.onnx':
-        raise ValueError(f'file {str(file)!r}: only an .onnx file can be quantised')
+        raise ValueError(f'--out {str(file)!r}: accepted are names in {", ".join(SUFFIXES)}')
+    if calibration and file.suffix != '.xml':
+        raise ValueError(f'--out {str(file)!r}: int8 is for OpenVINO, whose files end in .xml')
     check_file_can_be_written(file, '--out')
-    if file.suffix == '.onnx':
+    if file.suffix != '.pt2':
         for package in ('onnx', 'onnxscript', *RUNTIMES, *(['nncf'] if calibration else [])):
             import_for_deployment(package)
     model = load_trained_model(config, checkpoint, 'cpu')
-    part, sizes = PARTS[toolbox](model).eval(), ImageSizes.of(model)
-    metadata = describe(part, config, sizes)
-    program = export_program(part, sizes)
+    sizes = ImageSizes.of(model)
     if file.suffix == '.pt2':
-        contents = program_contents(program, metadata)
-        difference = check_program(contents, part, sizes)
+        sizes = replace(sizes, minimum=sizes.traced_minimum)
+    part = PARTS[toolbox](model).eval()
+    metadata = describe(part, config, sizes, 'int8' if calibration else 'fp32')
+    program = export_program(PARTS[toolbox](fuse(model)).eval() if fused else part, sizes)
+    if file.suffix == '.pt2':
+        contents = {file: program_contents(program, metadata)}
+        difference = check_program(contents[file], part, sizes)
     else:
         names = [output['name'] for output in json.loads(metadata['outputs'])]
-        contents = onnx_contents(program, names, metadata)
-        difference = check_onnx(contents, part, sizes)
-    if calibration:
-        contents = quantized(contents, calibration_images(model, config, calibration))
+        contents = {file: onnx_contents(program, names, metadata)}
+        difference = check_onnx(contents[file], part, sizes)
+    if file.suffix == '.xml':
+        converted = openvino_model(contents[file])
+        if calibration:
+            converted = quantized(converted, calibration_images(model, config, calibration))
+        with tempfile.TemporaryDirectory() as folder:
+            written = Path(folder) / file.name
+            save_openvino(converted, written, metadata)
+            # Nobody can say how much eight bits may change; NaN is too much.
+            tolerance = math.inf if calibration else TOLERANCE
+            difference = check_openvino(written, part, sizes, tolerance)
+            # The weights first.
+            parts = (written.with_suffix('.bin'), written)
+            contents = {file.with_name(path.name): path.read_bytes() for path in parts}
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(file, contents)
+    for name, content in contents.items():
+        write_atomically(name, content)
     return Exported(file, metadata, difference)
 
 
@@ -159,6 +184,24 @@ def onnx_contents(
     return contents
 
 
+def openvino_model(contents: bytes) -> Any:
+    """Read an ONNX file as an ``openvino.Model``."""
+    return import_for_deployment('openvino').Core().read_model(contents)
+
+
+def save_openvino(model: Any, file: Path, metadata: Mapping[str, str]) -> None:
+    """Save an ``openvino.Model``.
+
+    Args:
+        model: The model; it is given the metadata.
+        file: The ``.xml`` file; the ``.bin`` file is written beside it.
+        metadata: Becomes ``rt_info``.
+    """
+    for key, value in metadata.items():
+        model.set_rt_info(value, [OPENVINO_SECTION, key])
+    import_for_deployment('openvino').serialize(model, file, file.with_suffix('.bin'))
+
+
 def program_contents(program: ExportedProgram, metadata: Mapping[str, str]) -> bytes:
     """Return a program as a file for ``torch.export.load``.
 
@@ -192,6 +235,28 @@ def check_onnx(contents: bytes, model: nn.Module, sizes: ImageSizes) -> float:
     )
 
 
+def check_openvino(
+    file: Path, model: nn.Module, sizes: ImageSizes, tolerance: float = TOLERANCE
+) -> float:
+    """Compare an OpenVINO file with its model, as :func:`check_onnx` does.
+
+    Args:
+        file: The ``.xml`` file.
+        model: What was exported.
+        sizes: Sizes of its images.
+        tolerance: Accepted difference.
+
+    Returns:
+        The largest difference, relative to the largest value of an output.
+
+    Raises:
+        ModuleNotFoundError: If OpenVINO is not installed.
+        ValueError: If a difference is above the tolerance.
+    """
+    runtime = load_runtime('openvino', file)
+    return _largest_difference('openvino', runtime, model, sizes, tolerance)
+
+
 def check_program(contents: bytes, model: nn.Module, sizes: ImageSizes) -> float:
     """Compare the file of a program with its model, as :func:`check_onnx` does.
 
@@ -212,19 +277,23 @@ def check_program(contents: bytes, model: nn.Module, sizes: ImageSizes) -> float
 
 @torch.no_grad()
 def _largest_difference(
-    runtime: str, run: Callable[[torch.Tensor], Outputs], model: nn.Module, sizes: ImageSizes
+    runtime: str,
+    run: Callable[[torch.Tensor], Outputs],
+    model: nn.Module,
+    sizes: ImageSizes,
+    tolerance: float = TOLERANCE,
 ) -> float:
     largest = 0.0
     for images in sizes.unseen():
         for index, (theirs, ours) in enumerate(zip(run(images), model(images), strict=True)):
             difference = relative_difference(torch.as_tensor(theirs), ours)
             # Not `>`, which a NaN would pass.
-            if not difference <= TOLERANCE:
+            if not difference <= tolerance:
                 batch, _, height, width = images.shape
                 raise ValueError(
                     f'the exported model is not the model: in {runtime}, output {index} of {batch} '
                     f'images of {height}x{width} pixels differs by {difference:.1e} of its largest '
-                    f'value, and {TOLERANCE:.0e} is accepted'
+                    f'value, and {tolerance:.0e} is accepted'
                 )
             largest = max(largest, difference)
     return largest

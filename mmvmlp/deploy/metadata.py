@@ -33,17 +33,20 @@ from mmvmlp.deploy.optional_packages import import_for_deployment
 from mmvmlp.deploy.parts import ExportedPart
 from mmvmlp.deploy.sizes import ImageSizes
 
+OPENVINO_SECTION = 'mmvmlp'
+"""Section of an OpenVINO model's ``rt_info`` that holds the keys."""
 
-def describe(part: ExportedPart, config: Config, sizes: ImageSizes) -> dict[str, str]:
+
+def describe(
+    part: ExportedPart, config: Config, sizes: ImageSizes, precision: str
+) -> dict[str, str]:
     """Describe a part of a model that is to be exported.
 
     Args:
         part: With the weights.
         config: Of the model, as :func:`mmvmlp.inference.trained_model.load_trained_model` left it.
         sizes: Sizes of the images.
-
-    Raises:
-        ValueError: If the config does not normalise images.
+        precision: Of the file.
     """
     model, settings = part.model, config.model.get('data_preprocessor') or {}
     mean, std = ([float(value) for value in settings.get(name) or ()] for name in ('mean', 'std'))
@@ -62,7 +65,7 @@ def describe(part: ExportedPart, config: Config, sizes: ImageSizes) -> dict[str,
         'test_pipeline': json.dumps(test_pipeline(config), default=str),
         'outputs': json.dumps(outputs(part, sizes)),
         'weights': fingerprint(model),
-        'precision': 'fp32',
+        'precision': precision,
         'mmvmlp_version': mmvmlp.__version__,
     }
 
@@ -102,22 +105,31 @@ def fingerprint(model: nn.Module) -> str:
 
 
 def read_metadata(file: str | Path) -> dict[str, str]:
-    """Return what an exported ONNX file says about itself.
+    """Return what an exported ``.onnx`` or ``.xml`` file says about itself.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ModuleNotFoundError: If onnx is not installed.
-        ValueError: If it is not an ONNX file of ``mmvmlp export``.
+        ModuleNotFoundError: If onnx or openvino is not installed.
+        ValueError: If it is not a file of ``mmvmlp export``.
     """
-    onnx = import_for_deployment('onnx')
-    if not Path(file).is_file():
+    file = Path(file)
+    if not file.is_file():
         raise FileNotFoundError(f'exported file {str(file)!r} does not exist')
     try:
-        model = onnx.load(file)
+        if file.suffix == '.xml':
+            model = import_for_deployment('openvino').Core().read_model(file)
+            written = (
+                model.rt_info[OPENVINO_SECTION].value if OPENVINO_SECTION in model.rt_info else {}
+            )
+            metadata = {key: str(value.value) for key, value in written.items()}
+        else:
+            model = import_for_deployment('onnx').load(file)
+            metadata = {entry.key: entry.value for entry in model.metadata_props}
+    except ImportError:
+        raise
     except Exception as error:
-        # protobuf's errors.
-        raise ValueError(f'file {str(file)!r} is not an ONNX file: {error}') from error
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
+        # Errors of the libraries' own kinds.
+        raise ValueError(f'exported file {str(file)!r} cannot be read: {error}') from error
     if 'mmvmlp_version' not in metadata:
         raise ValueError(f'file {str(file)!r} was not written by `mmvmlp export`')
     return metadata

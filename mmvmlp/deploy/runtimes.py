@@ -28,6 +28,9 @@ class Runtime(ABC):
     name: ClassVar[str]
     """Name in :func:`load_runtime`."""
 
+    suffixes: ClassVar[tuple[str, ...]] = ('.onnx',)
+    """Suffixes of the files that it runs."""
+
     precisions: ClassVar[tuple[str, ...]]
     """Arithmetic that can be asked of it; integer operations of the file stay as they are."""
 
@@ -77,6 +80,7 @@ class OpenVino(Runtime):
     """OpenVINO on the CPU."""
 
     name = 'openvino'
+    suffixes = ('.onnx', '.xml')
     precisions = ('fp32', 'bf16')
 
     def __init__(self, model: Path | bytes, threads: int, precision: str) -> None:
@@ -113,7 +117,8 @@ def load_runtime(
 
     Args:
         name: ``'onnxruntime'`` or ``'openvino'``.
-        file: From ``mmvmlp export``, or the contents of one.
+        file: ``.onnx``, or ``.xml`` for OpenVINO, of ``mmvmlp export``; or the contents of an ONNX
+            file.
         threads: Threads of one call; by default as many as PyTorch uses.
         precision: ``'fp32'``; or ``'bf16'``, in OpenVINO only, which is fast on processors with
             bfloat16 instructions.
@@ -137,6 +142,10 @@ def load_runtime(
         file = Path(file)
         if not file.is_file():
             raise FileNotFoundError(f'exported file {str(file)!r} does not exist')
+        if file.suffix not in runtime.suffixes:
+            raise ValueError(
+                f'exported file {str(file)!r}: {name} runs {" and ".join(runtime.suffixes)} files'
+            )
     threads = torch.get_num_threads() if threads is None else positive_integer('threads', threads)
     try:
         return runtime(file, threads, precision)
