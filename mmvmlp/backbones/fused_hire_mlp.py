@@ -114,8 +114,8 @@ class FusedRegionMixing(nn.Module):
         channels = expanded.shape[3] // self.region
         find = _cached_positions if runs_as_written(expanded) else positions_in_regions
         positions = find(height, width, self.region, self.axis, expanded.device)
-        tokens = expanded.reshape(len(expanded), -1, channels).index_select(1, positions)
-        return tokens.view(len(tokens), height, width, channels)
+        tokens = expanded.reshape(expanded.shape[0], -1, channels).index_select(1, positions)
+        return tokens.view(tokens.shape[0], height, width, channels)
 
     def mean(self, hidden: torch.Tensor, height: int, width: int) -> torch.Tensor:
         """Return the mean (N, C) of the expanded tokens of a map."""
