@@ -25,7 +25,7 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from mmvmlp.deploy.fuse import fuse
-from mmvmlp.deploy.metadata import OPENVINO_SECTION, describe
+from mmvmlp.deploy.metadata import OPENVINO_SECTION, describe, describe_outputs
 from mmvmlp.deploy.optional_packages import import_for_deployment
 from mmvmlp.deploy.parts import PARTS
 from mmvmlp.deploy.quantization import calibration_images, quantized
@@ -101,17 +101,18 @@ def export_checkpoint(
         for package in ('onnx', 'onnxscript', *RUNTIMES, *(['nncf'] if calibration else [])):
             import_for_deployment(package)
     model = load_trained_model(config, checkpoint, 'cpu')
-    sizes = ImageSizes.of(model)
+    part = PARTS[toolbox](model).eval()
+    outputs = describe_outputs(part, ImageSizes.of(model))
+    sizes = ImageSizes.of(model).for_strides(output.get('stride', 1) for output in outputs)
     if file.suffix == '.pt2':
         sizes = replace(sizes, minimum=sizes.traced_minimum)
-    part = PARTS[toolbox](model).eval()
-    metadata = describe(part, config, sizes, 'int8' if calibration else 'fp32')
+    metadata = describe(part, config, sizes, outputs, 'int8' if calibration else 'fp32')
     program = export_program(PARTS[toolbox](fuse(model)).eval() if fused else part, sizes)
     if file.suffix == '.pt2':
         contents = {file: program_contents(program, metadata)}
         difference = check_program(contents[file], part, sizes)
     else:
-        names = [output['name'] for output in json.loads(metadata['outputs'])]
+        names = [output['name'] for output in outputs]
         contents = {file: onnx_contents(program, names, metadata)}
         difference = check_onnx(contents[file], part, sizes)
     if file.suffix == '.xml':

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,11 @@ OPENVINO_SECTION = 'mmvmlp'
 
 
 def describe(
-    part: ExportedPart, config: Config, sizes: ImageSizes, precision: str
+    part: ExportedPart,
+    config: Config,
+    sizes: ImageSizes,
+    outputs: Sequence[Mapping[str, Any]],
+    precision: str,
 ) -> dict[str, str]:
     """Describe a part of a model that is to be exported.
 
@@ -46,6 +51,7 @@ def describe(
         part: With the weights.
         config: Of the model, as :func:`mmvmlp.inference.trained_model.load_trained_model` left it.
         sizes: Sizes of the images.
+        outputs: From :func:`describe_outputs`.
         precision: Of the file.
     """
     model, settings = part.model, config.model.get('data_preprocessor') or {}
@@ -63,7 +69,7 @@ def describe(
         'size_divisor': str(testing.get('size_divisor') or settings.get('pad_size_divisor') or 1),
         'pad_value': str(settings.get('pad_val') or settings.get('pad_value') or 0),
         'test_pipeline': json.dumps(test_pipeline(config), default=str),
-        'outputs': json.dumps(outputs(part, sizes)),
+        'outputs': json.dumps(outputs),
         'weights': fingerprint(model),
         'precision': precision,
         'mmvmlp_version': mmvmlp.__version__,
@@ -83,7 +89,7 @@ def test_pipeline(config: Config) -> list[dict[str, Any]]:
 
 
 @torch.no_grad()
-def outputs(part: ExportedPart, sizes: ImageSizes) -> list[dict[str, Any]]:
+def describe_outputs(part: ExportedPart, sizes: ImageSizes) -> list[dict[str, Any]]:
     """Name the outputs of a part, with the channels and strides of maps."""
     images = sizes.of_strides()
     tensors = part(images)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
 from mmvmlp.backbones.base import find_backbone
+
+PYRAMID_STRIDE = 32
+"""Largest stride of most necks and heads."""
 
 
 @dataclass(frozen=True)
@@ -16,8 +20,9 @@ class ImageSizes:
 
     Attributes:
         minimum: Smallest height and width in pixels.
-        traced_minimum: Smallest height and width of a ``torch.export`` program, whose assertions
-            are stricter than its operators.
+        traced_minimum: Smallest height and width that a model is traced for. One position, region
+            or window alone is another layout for PyTorch, and another graph: a ``torch.export``
+            program asserts this size. In other runtimes the operators hold for smaller ones too.
         fixed: Height and width, if only one size is accepted.
         channels: Channels of the images.
     """
@@ -39,15 +44,17 @@ class ImageSizes:
         """
         backbone, _ = find_backbone(model)
         policy = None if backbone.size_free else backbone.resolution
-        # More than one position, region and window: for PyTorch, one alone is another layout, and
-        # another graph.
-        traced = 3 * backbone.minimum_size
+        traced = 3 * max(PYRAMID_STRIDE, backbone.minimum_size)
         return cls(
             backbone.minimum_size,
             max(traced, backbone.arch.image_size + 1) if policy == 'window' else traced,
             backbone.arch.image_size if policy == 'native' else None,
             backbone.in_channels,
         )
+
+    def for_strides(self, strides: Iterable[int]) -> ImageSizes:
+        """Return the same, for outputs of some strides: none of them is traced as one position."""
+        return replace(self, traced_minimum=max(self.traced_minimum, 3 * max(strides)))
 
     def example(self) -> torch.Tensor:
         """Return images to trace a model with."""
