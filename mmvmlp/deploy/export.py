@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.fx.experimental._config
+import torch.fx.experimental._config as shape_config
 from mmengine.config import Config
 from torch import nn
 from torch.export import Dim, ExportedProgram
@@ -147,7 +147,7 @@ def export_program(model: nn.Module, sizes: ImageSizes) -> ExportedProgram:
     if sizes.fixed is None:
         smallest = sizes.traced_minimum
         dynamic |= {2: Dim('height', min=smallest), 3: Dim('width', min=smallest)}
-    with torch.fx.experimental._config.patch(backed_size_oblivious=True):
+    with shape_config.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
         return torch.export.export(model, (sizes.example(),), dynamic_shapes=(dynamic,))
 
 
@@ -351,7 +351,7 @@ def with_exportable_pooling(model: nn.Module) -> nn.Module:
         for name, child in parent.named_children():
             if isinstance(child, nn.AdaptiveAvgPool2d):
                 size = child.output_size
-                bins = size if isinstance(size, tuple) else (size, size)
-                if bins != (1, 1):
-                    setattr(parent, name, PoolingByProducts(bins))
+                height, width = size if isinstance(size, tuple) else (size, size)
+                if height and width and (height, width) != (1, 1):
+                    setattr(parent, name, PoolingByProducts((height, width)))
     return model
