@@ -124,9 +124,8 @@ def read_metadata(file: str | Path) -> dict[str, str]:
     try:
         if file.suffix == '.xml':
             model = import_for_deployment('openvino').Core().read_model(file)
-            written = (
-                model.rt_info[OPENVINO_SECTION].value if OPENVINO_SECTION in model.rt_info else {}
-            )
+            sections = model.rt_info
+            written = sections[OPENVINO_SECTION] if OPENVINO_SECTION in sections else {}
             metadata = {key: str(value.value) for key, value in written.items()}
         else:
             model = import_for_deployment('onnx').load(file)
