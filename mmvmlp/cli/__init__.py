@@ -19,6 +19,7 @@ COMMANDS = {
     'doctor': 'report installed versions and print a fix for each problem',
     'demo': 'train, evaluate and draw a detector on generated scenes',
     'make-digits': 'generate the digit scenes, a small data set in the layout of your own data',
+    'export': 'export a trained model to ONNX, or to a torch.export program',
     'complexity': "print the parameters and MACs of a config's model",
     'measure-memory': "measure the peak memory of backbones' forward passes",
 }

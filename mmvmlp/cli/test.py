@@ -18,6 +18,8 @@ from mmvmlp.config.settings import (
     set_test_time_augmentation,
     set_work_dir,
 )
+from mmvmlp.deploy.runtimes import RUNTIMES
+from mmvmlp.deploy.substitution import ExportedModelHook
 from mmvmlp.output_files import check_file_can_be_written, write_atomically
 
 
@@ -32,6 +34,25 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         '--show-dir', metavar='NAME', help='draw predictions into this subfolder of the work folder'
+    )
+    parser.add_argument(
+        '--exported',
+        type=Path,
+        metavar='FILE',
+        help='compute with an ONNX file that `mmvmlp export` made of the checkpoint: backbone and '
+        'neck of a detector, all of a segmentor or classifier',
+    )
+    parser.add_argument(
+        '--runtime',
+        choices=tuple(RUNTIMES),
+        default='openvino',
+        help='what runs the exported file (default: openvino)',
+    )
+    parser.add_argument(
+        '--precision',
+        choices=('fp32', 'bf16'),
+        default='fp32',
+        help='arithmetic of the exported file (default: fp32)',
     )
     return parser.parse_args()
 
@@ -50,6 +71,11 @@ def main() -> int:
             set_data_root(config, arguments.data_root)
         if arguments.show_dir is not None:
             set_drawing(config, arguments.show_dir)
+        exported = None
+        if arguments.exported is not None:
+            if arguments.tta or arguments.launcher != 'none':
+                raise ValueError('--exported goes with neither --tta nor --launcher')
+            exported = ExportedModelHook(arguments.exported, arguments.runtime, arguments.precision)
         if arguments.tta:
             set_test_time_augmentation(config)
         config.load_from = arguments.checkpoint
@@ -58,6 +84,8 @@ def main() -> int:
         check_data(config, ('test',))
         set_launcher(config, arguments.launcher)
         runner = build_runner(config)
+        if exported is not None:
+            runner.register_hook(exported)
         metrics = runner.test()
         if arguments.out and runner.rank == 0:
             # Unlike json, it supports NumPy numbers, as in mmsegmentation's metrics.

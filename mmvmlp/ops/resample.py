@@ -34,6 +34,10 @@ def product_along(
         bias: One value per output token.
     """
     matrix = matrix.to(x.dtype)
+    if torch.compiler.is_exporting():
+        # OpenVINO has no convolution with a kernel of dynamic shape, such as an interpolation.
+        products = functional.linear(x.transpose(dim, 3), matrix, bias)
+        return products.transpose(dim, 3)
     if torch.compiler.is_compiling():
         # A pointwise convolution, since reshaping a product would specialise the graph to a size.
         # Not compiled, it makes an MLP-Mixer's pass on a large image a fifth slower.

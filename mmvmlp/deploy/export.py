@@ -1,0 +1,357 @@
+"""Export a model to ONNX or to a ``torch.export`` program, verified before it is kept.
+
+Normalisation stays outside of the graph, as in mmdeploy and timm: its numbers are in the metadata,
+and runtimes can fuse them into the reading of images.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.fx.experimental._config as shape_config
+from mmengine.config import Config
+from torch import nn
+from torch.export import Dim, ExportedProgram
+
+from mmvmlp.deploy.fuse import fuse
+from mmvmlp.deploy.metadata import OPENVINO_SECTION, describe, describe_outputs
+from mmvmlp.deploy.optional_packages import import_for_deployment
+from mmvmlp.deploy.parts import PARTS
+from mmvmlp.deploy.quantization import calibration_images, quantized
+from mmvmlp.deploy.runtimes import RUNTIMES, load_runtime
+from mmvmlp.deploy.sizes import ImageSizes
+from mmvmlp.inference.trained_model import load_trained_model
+from mmvmlp.output_files import check_file_can_be_written, write_atomically
+
+SUFFIXES = ('.onnx', '.xml', '.pt2')
+"""Suffixes of the files that can be written: ONNX, OpenVINO (with a ``.bin``), torch.export."""
+
+TOLERANCE = 1e-4
+"""Accepted difference of an exported model, relative to the largest value of each output."""
+
+Outputs = Sequence[torch.Tensor | npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was exported.
+
+    Attributes:
+        file: The file.
+        metadata: What it says about itself.
+        difference: Largest difference from the model, relative to the largest value of an output.
+    """
+
+    file: Path
+    metadata: Mapping[str, str]
+    difference: float
+
+
+def export_checkpoint(
+    config: Config,
+    checkpoint: str | Path,
+    file: Path,
+    *,
+    fused: bool = True,
+    calibration: Sequence[Path] = (),
+) -> Exported:
+    """Export a trained model.
+
+    The file is compared with the model at sizes that the exporter has not seen before it is put
+    into its place.
+
+    Args:
+        config: Config of the model.
+        checkpoint: Of the whole model, as training writes it.
+        file: ``.onnx``; ``.xml`` for OpenVINO, with a ``.bin`` beside it; or ``.pt2`` for
+            ``torch.export.load``.
+        fused: True to export the backbone's inference form, which computes the same.
+        calibration: Image files; with any, an ``.xml`` file is quantised to eight-bit integers.
+
+    Raises:
+        CheckpointError: If the checkpoint cannot be read or is of another model.
+        ModuleNotFoundError: If a package of the extra ``deploy`` is missing.
+        OSError: If a file is missing, or the new one cannot be written.
+        TypeError: If the model's backbone is not one of ours.
+        ValueError: If an argument is not accepted, or the exported model differs from the model.
+    """
+    toolbox = config.get('default_scope')
+    if toolbox not in PARTS:
+        raise ValueError(
+            f'default_scope={toolbox!r} in {config.filename}: it must name the toolbox, one of '
+            f'{", ".join(PARTS)}'
+        )
+    if file.suffix not in SUFFIXES:
+        raise ValueError(f'--out {str(file)!r}: accepted are names in {", ".join(SUFFIXES)}')
+    if calibration and file.suffix != '.xml':
+        raise ValueError(f'--out {str(file)!r}: int8 is for OpenVINO, whose files end in .xml')
+    check_file_can_be_written(file, '--out')
+    if file.suffix != '.pt2':
+        for package in ('onnx', 'onnxscript', *RUNTIMES, *(['nncf'] if calibration else [])):
+            import_for_deployment(package)
+    model = load_trained_model(config, checkpoint, 'cpu')
+    part = PARTS[toolbox](model).eval()
+    outputs = describe_outputs(part, ImageSizes.of(model))
+    sizes = ImageSizes.of(model).for_strides(output.get('stride', 1) for output in outputs)
+    if file.suffix == '.pt2':
+        sizes = replace(sizes, minimum=sizes.traced_minimum)
+    metadata = describe(part, config, sizes, outputs, 'int8' if calibration else 'fp32')
+    program = export_program(PARTS[toolbox](fuse(model)).eval() if fused else part, sizes)
+    if file.suffix == '.pt2':
+        contents = {file: program_contents(program, metadata)}
+        difference = check_program(contents[file], part, sizes)
+    else:
+        names = [output['name'] for output in outputs]
+        contents = {file: onnx_contents(program, names, metadata)}
+        difference = check_onnx(contents[file], part, sizes)
+    if file.suffix == '.xml':
+        converted = openvino_model(contents[file])
+        if calibration:
+            converted = quantized(converted, calibration_images(model, config, calibration))
+        with tempfile.TemporaryDirectory() as folder:
+            written = Path(folder) / file.name
+            save_openvino(converted, written, metadata)
+            # Nobody can say how much eight bits may change; NaN is too much.
+            tolerance = math.inf if calibration else TOLERANCE
+            difference = check_openvino(written, part, sizes, tolerance)
+            # The weights first.
+            parts = (written.with_suffix('.bin'), written)
+            contents = {file.with_name(path.name): path.read_bytes() for path in parts}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        write_atomically(name, content)
+    return Exported(file, metadata, difference)
+
+
+@torch.no_grad()
+def export_program(model: nn.Module, sizes: ImageSizes) -> ExportedProgram:
+    """Trace a model for any batch, height and width.
+
+    Args:
+        model: In evaluation mode; from images to a tuple of tensors. It is not changed.
+        sizes: Sizes of its images.
+    """
+    model = with_exportable_pooling(model)
+    dynamic: dict[int, Any] = {0: Dim('batch')}
+    if sizes.fixed is None:
+        smallest = sizes.traced_minimum
+        dynamic |= {2: Dim('height', min=smallest), 3: Dim('width', min=smallest)}
+    with shape_config.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
+        return torch.export.export(model, (sizes.example(),), dynamic_shapes=(dynamic,))
+
+
+def onnx_contents(
+    program: ExportedProgram, output_names: Sequence[str], metadata: Mapping[str, str]
+) -> bytes:
+    """Convert a program to an ONNX file with the input ``images``.
+
+    Args:
+        program: From :func:`export_program`.
+        output_names: Names of its outputs.
+        metadata: Becomes ``metadata_props``.
+
+    Raises:
+        ModuleNotFoundError: If onnx or onnxscript is not installed.
+    """
+    import_for_deployment('onnx')
+    operators = import_for_deployment('onnxscript').opset18
+
+    def remainder(tokens: Any, divisor: Any) -> Any:
+        # PyTorch's own translation fails where the divisor is a dynamic size.
+        return operators.Mod(tokens, operators.CastLike(divisor, tokens))
+
+    converted = torch.onnx.export(
+        program,
+        input_names=['images'],
+        output_names=list(output_names),
+        dynamo=True,
+        verbose=False,
+        custom_translation_table={torch.ops.aten.remainder.Scalar: remainder},
+    )
+    assert converted is not None
+    converted.model.metadata_props.update(metadata)
+    contents: bytes = converted.model_proto.SerializeToString()
+    return contents
+
+
+def openvino_model(contents: bytes) -> Any:
+    """Read an ONNX file as an ``openvino.Model``."""
+    return import_for_deployment('openvino').Core().read_model(contents)
+
+
+def save_openvino(model: Any, file: Path, metadata: Mapping[str, str]) -> None:
+    """Save an ``openvino.Model``.
+
+    Args:
+        model: The model; it is given the metadata.
+        file: The ``.xml`` file; the ``.bin`` file is written beside it.
+        metadata: Becomes ``rt_info``.
+    """
+    for key, value in metadata.items():
+        model.set_rt_info(value, [OPENVINO_SECTION, key])
+    import_for_deployment('openvino').serialize(model, file, file.with_suffix('.bin'))
+
+
+def program_contents(program: ExportedProgram, metadata: Mapping[str, str]) -> bytes:
+    """Return a program as a file for ``torch.export.load``.
+
+    Args:
+        program: From :func:`export_program`.
+        metadata: Becomes the extra file ``metadata.json``.
+    """
+    file = io.BytesIO()
+    torch.export.save(program, file, extra_files={'metadata.json': json.dumps(dict(metadata))})
+    return file.getvalue()
+
+
+def check_onnx(contents: bytes, model: nn.Module, sizes: ImageSizes) -> float:
+    """Compare an ONNX file with its model, at sizes the exporter has not seen, in every runtime.
+
+    Args:
+        contents: Of the file.
+        model: What was exported.
+        sizes: Sizes of its images.
+
+    Returns:
+        The largest difference, relative to the largest value of an output.
+
+    Raises:
+        ModuleNotFoundError: If a runtime is not installed.
+        ValueError: If a difference is above :data:`TOLERANCE`; the error has the runtime, the size
+            and the difference.
+    """
+    return max(
+        _largest_difference(name, load_runtime(name, contents), model, sizes) for name in RUNTIMES
+    )
+
+
+def check_openvino(
+    file: Path, model: nn.Module, sizes: ImageSizes, tolerance: float = TOLERANCE
+) -> float:
+    """Compare an OpenVINO file with its model, as :func:`check_onnx` does.
+
+    Args:
+        file: The ``.xml`` file.
+        model: What was exported.
+        sizes: Sizes of its images.
+        tolerance: Accepted difference.
+
+    Returns:
+        The largest difference, relative to the largest value of an output.
+
+    Raises:
+        ModuleNotFoundError: If OpenVINO is not installed.
+        ValueError: If a difference is above the tolerance.
+    """
+    runtime = load_runtime('openvino', file)
+    return _largest_difference('openvino', runtime, model, sizes, tolerance)
+
+
+def check_program(contents: bytes, model: nn.Module, sizes: ImageSizes) -> float:
+    """Compare the file of a program with its model, as :func:`check_onnx` does.
+
+    Args:
+        contents: Of the file.
+        model: What was exported.
+        sizes: Sizes of its images.
+
+    Returns:
+        The largest difference, relative to the largest value of an output.
+
+    Raises:
+        ValueError: If a difference is above :data:`TOLERANCE`.
+    """
+    program = torch.export.load(io.BytesIO(contents)).module()
+    return _largest_difference('torch.export', program, model, sizes)
+
+
+@torch.no_grad()
+def _largest_difference(
+    runtime: str,
+    run: Callable[[torch.Tensor], Outputs],
+    model: nn.Module,
+    sizes: ImageSizes,
+    tolerance: float = TOLERANCE,
+) -> float:
+    largest = 0.0
+    for images in sizes.unseen():
+        for index, (theirs, ours) in enumerate(zip(run(images), model(images), strict=True)):
+            difference = relative_difference(torch.as_tensor(theirs), ours)
+            # Not `>`, which a NaN would pass.
+            if not difference <= tolerance:
+                batch, _, height, width = images.shape
+                raise ValueError(
+                    f'the exported model is not the model: in {runtime}, output {index} of {batch} '
+                    f'images of {height}x{width} pixels differs by {difference:.1e} of its largest '
+                    f'value, and {tolerance:.0e} is accepted'
+                )
+            largest = max(largest, difference)
+    return largest
+
+
+def relative_difference(values: torch.Tensor, expected: torch.Tensor) -> float:
+    """Return the largest difference, relative to the largest expected value.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    if values.shape != expected.shape:
+        raise ValueError(
+            f'the exported model is not the model: an output has the shape {tuple(values.shape)} '
+            f'instead of {tuple(expected.shape)}'
+        )
+    return float((values - expected).abs().max() / expected.abs().max())
+
+
+class PoolingByProducts(nn.Module):
+    """``torch.nn.AdaptiveAvgPool2d`` as two matrix products, exact at any size.
+
+    ONNX has no such operator, and the bins depend on the size.
+
+    Args:
+        bins: Output height and width.
+    """
+
+    def __init__(self, bins: tuple[int, int]) -> None:
+        super().__init__()
+        self.bins = bins
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Pool: (N, C, H, W) to (N, C, *bins)."""
+        height, width = (
+            _averages(bins, x.shape[2 + side], x) for side, bins in enumerate(self.bins)
+        )
+        return height @ x @ width.mT
+
+
+def _averages(bins: int, size: int, like: torch.Tensor) -> torch.Tensor:
+    """Return the matrix (bins, size) of adaptive average pooling."""
+    number = torch.arange(bins, device=like.device)[:, None]
+    token = torch.arange(size, device=like.device)
+    start, end = number * size // bins, ((number + 1) * size + bins - 1) // bins
+    inside = ((token >= start) & (token < end)).to(like.dtype)
+    return inside / inside.sum(1, keepdim=True)
+
+
+def with_exportable_pooling(model: nn.Module) -> nn.Module:
+    """Return a copy whose adaptive poolings to more than one bin are :class:`PoolingByProducts`."""
+    model = deepcopy(model)
+    for parent in list(model.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, nn.AdaptiveAvgPool2d):
+                size = child.output_size
+                height, width = size if isinstance(size, tuple) else (size, size)
+                if height and width and (height, width) != (1, 1):
+                    setattr(parent, name, PoolingByProducts((height, width)))
+    return model

@@ -1,0 +1,31 @@
+"""Runtimes refuse what they cannot run."""
+
+import pytest
+
+from mmvmlp.deploy.runtimes import load_runtime
+
+
+@pytest.mark.parametrize(
+    ('name', 'options', 'expected'),
+    [
+        ('tensorrt', {}, "runtime='tensorrt': accepted are 'onnxruntime', 'openvino'"),
+        ('onnxruntime', {'precision': 'bf16'}, "precision='bf16': onnxruntime runs in fp32 here"),
+        ('openvino', {'threads': 0}, 'threads=0: a positive integer'),
+    ],
+)
+def test_wrong_arguments_are_named(name, options, expected):
+    with pytest.raises(ValueError, match=expected):
+        load_runtime(name, b'', **options)
+
+
+@pytest.mark.parametrize('name', ['onnxruntime', 'openvino'])
+def test_files_that_are_no_models_are_named(tmp_path, name):
+    file = tmp_path / 'model.onnx'
+    with pytest.raises(FileNotFoundError, match=r"model\.onnx' does not exist"):
+        load_runtime(name, file)
+    file.write_bytes(b'no model')
+    with pytest.raises(ValueError, match=rf"model\.onnx' cannot be loaded by {name}"):
+        load_runtime(name, file)
+    file = file.rename(tmp_path / 'model.pt2')
+    with pytest.raises(ValueError, match=rf'{name} runs .*\.onnx'):
+        load_runtime(name, file)
