@@ -20,6 +20,7 @@ COMMANDS = {
     'demo': 'train, evaluate and draw a detector on generated scenes',
     'make-digits': 'generate the digit scenes, a small data set in the layout of your own data',
     'complexity': "print the parameters and MACs of a config's model",
+    'benchmark': 'time networks, whole models and training steps beside others',
     'measure-memory': "measure the peak memory of backbones' forward passes",
 }
 """Summaries by command."""
