@@ -9,7 +9,8 @@ import argparse
 import json
 import math
 import re
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -55,6 +56,8 @@ NEIGHBOURS = {
 }
 """Published accuracies of networks that are not ours, by contestant."""
 
+NO_RECORDS = 'Not measured yet.'
+
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#222222')
 """Okabe and Ito's palette, distinguishable with colour vision deficiency."""
 
@@ -79,33 +82,31 @@ def write_page(folder: Path, document: Path, images: Path) -> None:
         images: Folder of the plots.
 
     Raises:
-        FileNotFoundError: If a record or the page is missing.
+        FileNotFoundError: If the page is missing.
         ValueError: If a record is of another command or machine, or the page lacks a section.
     """
     records = read_records(folder)
     text = with_sections(document, sections(records))
-    write_atomically(images / 'accuracy_speed.png', _png(plot_accuracy(records)))
-    write_atomically(images / 'cost_by_pixels.png', _png(plot_cost(records)))
+    for name, plot in PLOTS.items():
+        if plot.is_measured(records):
+            write_atomically(images / f'{name}.png', _png(plot.draw(records)))
     write_atomically(document, text.encode())
 
 
 def read_records(folder: Path) -> dict[str, Record]:
-    """Read the records of all runs, which must be of their commands and of one machine.
+    """Read the records of the runs, which must be of their commands and of one machine.
 
     Args:
-        folder: Folder with a folder for each run.
+        folder: Folder with a folder for each run; those that are missing are left out.
 
     Raises:
-        FileNotFoundError: If a record is missing.
         ValueError: If a record is of another command, or of another machine than the first one.
     """
     records: dict[str, Record] = {}
     for name in RUNS:
         file = folder / name / JSON_NAME
         if not file.is_file():
-            raise FileNotFoundError(
-                f'record {str(file)!r} does not exist: python -m development.benchmark_runs {name}'
-            )
+            continue
         record = json.loads(file.read_text())
         if record['command'] != command_of(name):
             raise ValueError(
@@ -113,7 +114,7 @@ def read_records(folder: Path) -> dict[str, Record]:
                 f'{command_of(name)!r}: python -m development.benchmark_runs {name}'
             )
         records[name] = record
-    first = _machine(next(iter(records.values())))
+    first = _machine(next(iter(records.values()))) if records else {}
     for name, record in records.items():
         if _machine(record) != first:
             raise ValueError(
@@ -128,20 +129,24 @@ def _machine(record: Record) -> dict[str, Any]:
     return {key: fact for key, fact in record['machine'].items() if key != 'allocator_settings'}
 
 
-def sections(records: dict[str, Record]) -> dict[str, str]:
+def sections(records: Mapping[str, Record]) -> dict[str, str]:
     """Return the contents of the page's sections by name."""
     return {
-        'machine': _facts(records),
+        'machine': _facts(records) if records else NO_RECORDS,
         **{
-            group: '\n\n'.join(_run_section(records[name], name) for name in names)
+            group: '\n\n'.join(_run_section(records.get(name), name) for name in names)
             for group, names in GROUPS.items()
         },
-        'accuracy': _accuracy_table(records),
+        'accuracy': _accuracy_table(),
         'pixels': _pixels_section(records),
+        **{
+            name: f'![{plot.title}](images/{name}.png)' if plot.is_measured(records) else NO_RECORDS
+            for name, plot in PLOTS.items()
+        },
     }
 
 
-def _facts(records: dict[str, Record]) -> str:
+def _facts(records: Mapping[str, Record]) -> str:
     facts = next(iter(records.values()))['machine']
     dates = sorted(record['date'][:10] for record in records.values())
     versions = ', '.join(f'{name} {version}' for name, version in facts['versions'].items())
@@ -165,15 +170,23 @@ def _facts(records: dict[str, Record]) -> str:
     return markdown_table(['', ''], rows)
 
 
-def _run_section(record: Record, name: str) -> str:
+def _run_section(record: Record | None, name: str) -> str:
     """Return the command and the table of a run."""
-    run = RUNS[name]
-    variables = ''.join(f'{key}={value} ' for key, value in run.environment.items())
+    environment = RUNS[name].environment
+    command = ''.join(f'{key}={value} ' for key, value in environment.items()) + command_of(name)
+    if record is None:
+        return f'{_indented(command)}\n\n{NO_RECORDS}'
     height, width = record['shape']
     title = f'**{height}x{width}, batch {record["batch"]}**'
-    if run.environment:
+    if environment:
         title += ', with an allocator that keeps its memory'
-    return f'{title}\n\n    {variables}{command_of(name)}\n\n{_speed_table(record)}'
+    return f'{title}:\n\n{_indented(command)}\n\n{_speed_table(record)}'
+
+
+def _indented(command: str) -> str:
+    """Break a command into the lines of a code block."""
+    lines = textwrap.wrap(command, 90, break_long_words=False, break_on_hyphens=False)
+    return '    ' + ' \\\n        '.join(lines)
 
 
 def _speed_table(record: Record) -> str:
@@ -236,7 +249,7 @@ def _title(model: dict[str, Any]) -> str:
     return f'{model["In Collection"]}-{short}'
 
 
-def compared_speeds(records: dict[str, Record]) -> dict[str, dict[str, float]]:
+def compared_speeds(records: Mapping[str, Record]) -> dict[str, dict[str, float]]:
     """Return the images/s of the networks beside each other, by network and mode."""
     speeds: dict[str, dict[str, float]] = {}
     for result in records['neighbours_224_b8']['results']:
@@ -246,17 +259,18 @@ def compared_speeds(records: dict[str, Record]) -> dict[str, dict[str, float]]:
     return speeds
 
 
-def _accuracy_table(records: dict[str, Record]) -> str:
+def _accuracy_table() -> str:
     accuracies = published_accuracies()
+    compared = [text.split('+')[0] for text in RUNS['neighbours_224_b8'].arguments.split()]
     rows = [
         [published.network, f'`{name}`', f'{published.accuracy:.1f}', published.source]
-        for name in compared_speeds(records)
-        for published in accuracies[name]
+        for name in dict.fromkeys(compared)
+        for published in accuracies.get(name, ())
     ]
     return markdown_table(['network', 'contestant', 'top-1 (%)', 'published in'], rows)
 
 
-def cost_by_pixels(records: dict[str, Record]) -> dict[tuple[str, str], list[float]]:
+def cost_by_pixels(records: Mapping[str, Record]) -> dict[tuple[str, str], list[float]]:
     """Return the seconds for an image of each side of ``SIDES``, by network and policy."""
     costs: dict[tuple[str, str], list[float]] = {}
     for side in SIDES:
@@ -279,7 +293,13 @@ def exponent(sides: Sequence[int], seconds: Sequence[float]) -> float:
     return float(np.polyfit(pixels, np.log(seconds), 1)[0])
 
 
-def _pixels_section(records: dict[str, Record]) -> str:
+def _pixels_section(records: Mapping[str, Record]) -> str:
+    introduction = (
+        f'{_indented(command_of(f"pixels_{SIDES[-1]}"))}\n\nand likewise for '
+        f'{", ".join(map(str, SIDES[:-1]))} pixels. Milliseconds for an image:'
+    )
+    if not PLOTS['cost_by_pixels'].is_measured(records):
+        return f'{introduction}\n\n{NO_RECORDS}'
     rows = [
         [
             f'`{name}`',
@@ -290,14 +310,10 @@ def _pixels_section(records: dict[str, Record]) -> str:
         for (name, policy), seconds in cost_by_pixels(records).items()
     ]
     headings = ['network', 'policy', *(f'{side}x{side}' for side in SIDES), 'exponent']
-    command = command_of(f'pixels_{SIDES[-1]}')
-    return (
-        f'    {command}\n\nand likewise for {", ".join(map(str, SIDES[:-1]))} pixels. Milliseconds '
-        f'for an image:\n\n{markdown_table(headings, rows)}'
-    )
+    return f'{introduction}\n\n{markdown_table(headings, rows)}'
 
 
-def plot_accuracy(records: dict[str, Record]) -> Figure:
+def plot_accuracy(records: Mapping[str, Record]) -> Figure:
     """Plot published accuracy over measured speed: from eager to compiled."""
     accuracies = published_accuracies()
     figure = Figure(figsize=(8, 5), dpi=150, layout='constrained')
@@ -330,7 +346,7 @@ def plot_accuracy(records: dict[str, Record]) -> Figure:
     return figure
 
 
-def plot_cost(records: dict[str, Record]) -> Figure:
+def plot_cost(records: Mapping[str, Record]) -> Figure:
     """Plot seconds for an image over its pixels, both logarithmic, with the fitted exponents."""
     figure = Figure(figsize=(8, 5), dpi=150, layout='constrained')
     panel = figure.subplots()
@@ -354,6 +370,38 @@ def plot_cost(records: dict[str, Record]) -> Figure:
     panel.spines[['top', 'right']].set_visible(False)
     panel.legend(frameon=False, title='network, policy: exponent', alignment='left')
     return figure
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot of the page.
+
+    Attributes:
+        title: What it shows.
+        draw: Draws it from the records by run.
+        runs: Runs that it needs.
+    """
+
+    title: str
+    draw: Callable[[Mapping[str, Record]], Figure]
+    runs: frozenset[str]
+
+    def is_measured(self, records: Mapping[str, Record]) -> bool:
+        """Return whether all runs that it needs have records."""
+        return self.runs <= records.keys()
+
+
+PLOTS = {
+    'accuracy_speed': Plot(
+        'Published accuracy over measured speed', plot_accuracy, frozenset(['neighbours_224_b8'])
+    ),
+    'cost_by_pixels': Plot(
+        'Seconds for an image over its pixels',
+        plot_cost,
+        frozenset(f'pixels_{side}' for side in SIDES),
+    ),
+}
+"""Plots by the name of their section and file."""
 
 
 def _png(figure: Figure) -> bytes:

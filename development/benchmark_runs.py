@@ -1,4 +1,4 @@
-"""Run the benchmarks of docs/benchmarks.md, into docs/benchmarks/; they take 12 minutes.
+"""Run the benchmarks of docs/benchmarks.md, into docs/benchmarks/; they take a quarter of an hour.
 
 Run as ``python -m development.benchmark_runs [NAME ...]`` on a machine without other load, then
 ``python -m development.benchmark_page``.
@@ -35,59 +35,71 @@ class Run:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def _reference(name: str) -> str:
-    return f'tests/reference/networks.py:{name}'
+HIRE, HIRE_REFERENCE = 'hire_mlp_small', 'tests/reference/networks.py:hire_mlp_small'
+LARGE = '--shape 800 1216 --repetitions 4'
 
 
-def _all_modes(reference: str, ours: str) -> str:
-    return (
-        f'{reference} --against {ours} {ours}+fuse {reference}+compile {ours}+compile '
-        f'{ours}+fuse+compile'
-    )
+def _against_reference(reference: str, ours: str) -> str:
+    return f'{reference} --against {ours} {ours}+fuse'
 
 
-def _both_modes(*networks: str) -> str:
-    return ' '.join(f'{network} {network}+compile' for network in networks)
+def _also_compiled(reference: str, ours: str) -> str:
+    return f'{_against_reference(reference, ours)} {reference}+compile {ours}+fuse+compile'
 
-
-HIRE, HIRE_REFERENCE = 'hire_mlp_small', _reference('hire_mlp_small')
-IN_BFLOAT16 = _all_modes(f'{HIRE_REFERENCE}+bfloat16', f'{HIRE}+bfloat16').replace('--against ', '')
-NEIGHBOURS = _both_modes(
-    *('hire_mlp_small+fuse', 'smlpnet_tiny+fuse', 'resmlp_s24+fuse'),
-    *('timm:convnext_tiny', 'timm:swin_tiny_patch4_window7_224', 'timm:poolformer_s24'),
-    'timm:resnet50',
-).replace(' ', ' --against ', 1)
-LARGE = '--shape 800 1216 --repetitions 5'
-PIXELS = (
-    'hire_mlp_tiny --against s2_mlp_deep smlpnet_tiny smlpnet_tiny+resolution=window resmlp_s12 '
-    'resmlp_s12+resolution=window mlp_mixer_s16 mlp_mixer_s16+resolution=window'
-)
 
 RUNS = {
-    'hire_224_b8': Run(f'{_all_modes(HIRE_REFERENCE, HIRE)} {IN_BFLOAT16} --batch 8'),
-    'hire_224_b1': Run(_all_modes(HIRE_REFERENCE, HIRE)),
-    'hire_800_b1': Run(f'{_all_modes(HIRE_REFERENCE, HIRE)} {LARGE}'),
+    'hire_224_b8': Run(
+        f'{_also_compiled(HIRE_REFERENCE, HIRE)} {HIRE}+compile {HIRE_REFERENCE}+bfloat16 '
+        f'{HIRE}+fuse+bfloat16 {HIRE_REFERENCE}+compile+bfloat16 {HIRE}+fuse+compile+bfloat16 '
+        '--batch 8 --repetitions 8'
+    ),
+    'hire_224_b1': Run(f'{_also_compiled(HIRE_REFERENCE, HIRE)} --repetitions 12'),
+    'hire_800_b1': Run(f'{_also_compiled(HIRE_REFERENCE, HIRE)} {LARGE}'),
     'hire_800_b1_kept': Run(
-        f'{HIRE_REFERENCE} --against {HIRE} {HIRE}+fuse {LARGE}', environment=KEEPS_MEMORY
+        f'{_against_reference(HIRE_REFERENCE, HIRE)} {LARGE}', environment=KEEPS_MEMORY
     ),
     **{
-        f'{ours}_224_b8': Run(f'{_all_modes(theirs, ours)} --batch 8 --repetitions 10')
-        for ours, theirs in (
-            ('smlpnet_tiny', _reference('smlpnet_tiny')),
-            ('s2_mlp_deep', _reference('s2_mlp_deep')),
+        f'{ours}_224_b8': Run(
+            f'{_against_reference(f"tests/reference/networks.py:{ours}", ours)} '
+            '--batch 8 --repetitions 5'
+        )
+        for ours in ('smlpnet_tiny', 's2_mlp_deep')
+    },
+    **{
+        f'{ours}_224_b8': Run(f'{_also_compiled(timm, ours)} --batch 8 --repetitions 5')
+        for ours, timm in (
             ('resmlp_s12', 'timm:resmlp_12_224'),
             ('mlp_mixer_b16', 'timm:mixer_b16_224'),
         )
     },
-    'neighbours_224_b8': Run(f'{NEIGHBOURS} --batch 8 --repetitions 10'),
-    'neighbours_224_b1': Run(NEIGHBOURS),
+    'neighbours_224_b8': Run(
+        'hire_mlp_small+fuse --against hire_mlp_small+fuse+compile smlpnet_tiny+fuse '
+        'smlpnet_tiny+fuse+compile resmlp_s24+fuse resmlp_s24+fuse+compile timm:convnext_tiny '
+        'timm:convnext_tiny+compile timm:swin_tiny_patch4_window7_224 '
+        'timm:swin_tiny_patch4_window7_224+compile timm:poolformer_s24 timm:poolformer_s24+compile '
+        'timm:resnet50 timm:resnet50+compile --batch 8 --repetitions 6'
+    ),
+    'neighbours_224_b1': Run(
+        'hire_mlp_small+fuse --against hire_mlp_small+fuse+compile smlpnet_tiny+fuse '
+        'resmlp_s24+fuse timm:convnext_tiny timm:convnext_tiny+compile '
+        'timm:swin_tiny_patch4_window7_224 timm:swin_tiny_patch4_window7_224+compile '
+        'timm:poolformer_s24 timm:resnet50 --repetitions 12'
+    ),
     'runtimes_224_b8': Run(
-        f'{HIRE} --against {HIRE}+onnxruntime {HIRE}+openvino {HIRE}+openvino+bfloat16 --batch 8'
+        f'{HIRE} --against {HIRE}+fuse {HIRE}+onnxruntime {HIRE}+openvino {HIRE}+openvino+bfloat16 '
+        f'{HIRE}+openvino+int8 --batch 8 --repetitions 8'
     ),
     'training_224_b8': Run(
         f'{HIRE_REFERENCE} --against {HIRE} {HIRE}+with_cp=True --train --batch 8 --repetitions 5'
     ),
-    **{f'pixels_{side}': Run(f'{PIXELS} --shape {side} {side} --repetitions 3') for side in SIDES},
+    **{
+        f'pixels_{side}': Run(
+            'hire_mlp_tiny --against s2_mlp_deep smlpnet_tiny smlpnet_tiny+resolution=window '
+            'resmlp_s12 resmlp_s12+resolution=window mlp_mixer_s16 mlp_mixer_s16+resolution=window '
+            f'--shape {side} {side} --repetitions 3'
+        )
+        for side in SIDES
+    },
 }
 """The benchmarks by the name of their folder."""
 

@@ -25,11 +25,14 @@ from mmvmlp.config.loading import load_config
 from mmvmlp.engine.autocast_hook import autocast_backbone_and_neck
 from mmvmlp.openmmlab import SCOPE
 
-DTYPES = ('float32', 'bfloat16', 'float16')
-"""Precisions; the lower ones by autocast, or by the runtime."""
+DTYPES = ('float32', 'bfloat16', 'float16', 'int8')
+"""Precisions: the lower ones by autocast, or by the runtime; int8 by quantising its file."""
 
 RUNTIMES = ('torch', 'onnxruntime', 'openvino')
 """Programs that run a network; the others than torch run its ONNX export."""
+
+PRECISIONS = {'float32': 'fp32', 'bfloat16': 'bf16', 'float16': 'fp16', 'int8': 'fp32'}
+"""Precisions of the runtimes; a quantised file has its integers itself."""
 
 SWITCHES = ('fuse', 'compile', 'channels_last', 'train')
 """Modes that are off by default."""
@@ -73,6 +76,8 @@ class Mode:
             for name in ('compile', 'channels_last', 'train'):
                 if getattr(self, name):
                     raise ValueError(f'{name}: accepted with torch only, not {self.runtime}')
+        elif self.dtype == 'int8':
+            raise ValueError('int8: accepted with onnxruntime and openvino only')
         if self.train and self.fuse:
             raise ValueError('train: the fused form is for inference only')
 
@@ -295,7 +300,7 @@ def step_of(
     if mode.fuse:
         network = _fused(name, network)
     if mode.runtime != 'torch':
-        return _runtime_call(network, mode, images, threads)
+        return _runtime_call(name, network, mode, images, threads)
     if mode.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         images = images.contiguous(memory_format=torch.channels_last)
@@ -351,6 +356,23 @@ def _fused(name: str, network: nn.Module) -> nn.Module:
 
 
 def _runtime_call(
-    network: nn.Module, mode: Mode, images: torch.Tensor, threads: int
+    name: str, network: nn.Module, mode: Mode, images: torch.Tensor, threads: int
 ) -> Callable[[], object]:
-    raise ImportError(f'runtime {mode.runtime!r} is not there yet')
+    """Export a network to ONNX for this shape, and load it."""
+    from mmvmlp.deploy.optional_packages import import_for_deployment
+    from mmvmlp.deploy.quantization import quantized
+    from mmvmlp.deploy.runtimes import load_runtime
+
+    if images.is_cuda:
+        raise ValueError(f"{name!r}: device='cpu' is accepted with {mode.runtime}")
+    for package in ('onnx', 'onnxscript', mode.runtime):
+        import_for_deployment(package)
+    exported = torch.onnx.export(
+        network, (images,), input_names=['images'], dynamo=True, verbose=False
+    )
+    assert exported is not None
+    contents: bytes = exported.model_proto.SerializeToString()
+    if mode.dtype == 'int8':
+        contents = quantized(contents, [images.numpy()])
+    run = load_runtime(mode.runtime, contents, threads=threads, precision=PRECISIONS[mode.dtype])
+    return lambda: run(images)

@@ -28,7 +28,6 @@ from mmvmlp.analysis.machine import matrix_products
 from mmvmlp.analysis.memory import check_device, measure_peak
 from mmvmlp.backbones.arguments import positive_integer
 
-WARM_UP_CALLS = 2
 BACKWARD_SHARE = 2
 """Operations of a backward pass, relative to those of its forward pass."""
 
@@ -161,9 +160,11 @@ def run_benchmark(
         for text, (name, own_mode) in zip(names, parsed, strict=True):
             report(text)
             contestants.append(_prepared(text, name, own_mode, images))
-        dtypes = sorted({own_mode.dtype for _, own_mode in parsed})
+        dtypes = sorted({own_mode.dtype for _, own_mode in parsed} - {'int8'})
         products = {dtype: matrix_products(device, dtype) for dtype in dtypes}
         multiplications = [call for dtype in dtypes for call, _ in products[dtype]]
+        for call in multiplications:
+            call()
         report(f'{repetitions} rounds')
         seconds = time_in_turns(
             [*(call for call, _ in contestants), *multiplications],
@@ -193,7 +194,7 @@ def time_in_turns(
     """Time functions in turns, each once a round, so that they share a machine's good moments.
 
     Args:
-        calls: Functions, in the order of a round.
+        calls: Functions that were called before, in the order of a round.
         rounds: Number of rounds.
         synchronize: Waits until a call is complete.
 
@@ -201,9 +202,6 @@ def time_in_turns(
         Seconds of each function in each round.
     """
     seconds: list[list[float]] = [[] for _ in calls]
-    for call in calls:
-        for _ in range(WARM_UP_CALLS):
-            call()
     gc.collect()
     for _ in range(rounds):
         for call, own in zip(calls, seconds, strict=True):
