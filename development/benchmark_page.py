@@ -61,6 +61,9 @@ NO_RECORDS = 'Not measured yet.'
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#222222')
 """Okabe and Ito's palette, distinguishable with colour vision deficiency."""
 
+LABEL_HEIGHT = 0.35
+"""Height of a name in the plot of accuracies, in points of accuracy."""
+
 GROUPS = {
     'hire': ('hire_224_b8', 'hire_224_b1', 'hire_800_b1', 'hire_800_b1_kept'),
     'families': tuple(
@@ -314,33 +317,43 @@ def _pixels_section(records: Mapping[str, Record]) -> str:
 
 
 def plot_accuracy(records: Mapping[str, Record]) -> Figure:
-    """Plot published accuracy over measured speed: from eager to compiled."""
-    accuracies = published_accuracies()
+    """Plot published accuracy over measured speed: a line from eager to compiled."""
     figure = Figure(figsize=(8, 5), dpi=150, layout='constrained')
     panel = figure.subplots()
-    for name, speeds in compared_speeds(records).items():
-        colour = '#D55E00' if name.startswith('timm:') else '#0072B2'
-        for published in accuracies[name]:
-            height = published.accuracy
-            slow, fast = speeds['eager'], speeds['compiled']
-            panel.plot([slow, fast], [height, height], color=colour, linewidth=1.5)
-            panel.plot(slow, height, 'o', color=colour, markerfacecolor='white', markersize=7)
-            panel.plot(fast, height, 'o', color=colour, markersize=7)
-            panel.annotate(
-                published.network,
-                (max(slow, fast), height),
-                xytext=(8, 0),
-                textcoords='offset points',
-                verticalalignment='center',
-                color=colour,
-            )
+    accuracies = published_accuracies()
+    points = [
+        (name.startswith('timm:'), published, speeds['eager'], speeds['compiled'])
+        for name, speeds in compared_speeds(records).items()
+        for published in accuracies[name]
+    ]
+    for of_others, published, eager, compiled in points:
+        accuracy = published.accuracy
+        colour = COLOURS[of_others]
+        panel.plot([eager, compiled], [accuracy] * 2, color=colour, linewidth=1.5)
+        panel.plot(eager, accuracy, 'o', color=colour, markerfacecolor='white', markersize=7)
+        panel.plot(compiled, accuracy, 'o', color=colour, markersize=7)
+        # Names of ours are on the right, of others on the left; those of one side move apart.
+        close = [
+            np.sign(accuracy - other.accuracy)
+            for others, other, _, _ in points
+            if others == of_others and abs(accuracy - other.accuracy) < LABEL_HEIGHT
+        ]
+        panel.annotate(
+            published.network,
+            ((min if of_others else max)(eager, compiled), accuracy),
+            xytext=(-8 if of_others else 8, 6 * sum(close)),
+            textcoords='offset points',
+            horizontalalignment='right' if of_others else 'left',
+            verticalalignment='center',
+            color=colour,
+        )
     record = records['neighbours_224_b8']
     panel.set_xlabel(
         f'images/s at 224x224, batch {record["batch"]}, {record["machine"]["threads"]} threads: '
         'hollow eager, filled compiled'
     )
     panel.set_ylabel('published ImageNet-1k top-1 (%)')
-    panel.margins(x=0.16, y=0.1)
+    panel.margins(x=0.3, y=0.1)
     panel.grid(alpha=0.25)
     panel.spines[['top', 'right']].set_visible(False)
     return figure
@@ -348,7 +361,7 @@ def plot_accuracy(records: Mapping[str, Record]) -> Figure:
 
 def plot_cost(records: Mapping[str, Record]) -> Figure:
     """Plot seconds for an image over its pixels, both logarithmic, with the fitted exponents."""
-    figure = Figure(figsize=(8, 5), dpi=150, layout='constrained')
+    figure = Figure(figsize=(10, 5), dpi=150, layout='constrained')
     panel = figure.subplots()
     costs = cost_by_pixels(records)
     colours = dict(zip(dict.fromkeys(name for name, _ in costs), COLOURS, strict=False))
@@ -368,7 +381,12 @@ def plot_cost(records: Mapping[str, Record]) -> Figure:
     panel.set_ylabel('seconds for an image')
     panel.grid(alpha=0.25)
     panel.spines[['top', 'right']].set_visible(False)
-    panel.legend(frameon=False, title='network, policy: exponent', alignment='left')
+    figure.legend(
+        frameon=False,
+        title='network, policy: exponent',
+        alignment='left',
+        loc='outside right upper',
+    )
     return figure
 
 

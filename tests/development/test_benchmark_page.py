@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from development.benchmark_page import (
@@ -85,10 +86,8 @@ def test_tables_and_plots_have_the_records(folder):
     page = folder.joinpath(PAGE.name).read_text()
     assert NO_RECORDS not in page
     rows = [line for line in page.splitlines() if line.startswith('| ')]
-    assert (
-        '| reference `hire_mlp_small` | eager | 8.0 | 1.00 | 1000 (2000) | 3 | 5.00 | 0.25 |'
-        in rows
-    )
+    first = '| reference `hire_mlp_small` | eager | 8.0 | 1.00 | 1000 (2000) | 3 | 5.00 | 0.25 |'
+    assert first in rows
     assert '| `hire_mlp_small` | fused, compiled, bfloat16 | 0.8 | 0.10 |' in page
     assert '| `hire_mlp_small` | `with_cp=True` | 2.7 | 0.33 | 3000 (6000) | 3 | 4 |' in page
     assert '| `hire_mlp_small` | openvino, bfloat16 | ' in page
@@ -141,8 +140,8 @@ def test_every_run_is_on_the_page_and_can_be_started(monkeypatch):
         for name, mode in (parse_contestant(text, Mode()) for text in texts)
     }:
         if not name.startswith('timm:'):
-            assert build_network(name, dict(arguments))
-    compared = {
-        parse_contestant(t, Mode())[0] for t in contestants('neighbours_224_b8', monkeypatch)[1]
-    }
-    assert compared <= published_accuracies().keys()
+            with torch.device('meta'):
+                assert build_network(name, dict(arguments))
+    compared = contestants('neighbours_224_b8', monkeypatch)[1]
+    named = {parse_contestant(text, Mode())[0] for text in compared}
+    assert named <= published_accuracies().keys()
