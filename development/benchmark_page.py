@@ -353,7 +353,7 @@ def plot_accuracy(records: Mapping[str, Record]) -> Figure:
         'hollow eager, filled compiled'
     )
     panel.set_ylabel('published ImageNet-1k top-1 (%)')
-    panel.margins(x=0.3, y=0.1)
+    panel.margins(x=0.35, y=0.1)
     panel.grid(alpha=0.25)
     panel.spines[['top', 'right']].set_visible(False)
     return figure
