@@ -144,6 +144,22 @@ def test_what_compiles_nothing_is_refused(networks, monkeypatch):
         run_benchmark([f'{networks}:convolution+compile'], (8, 8), repetitions=1)
 
 
+def test_runtimes_run_an_export(networks):
+    name = f'{networks}:S2MLP'
+    names = [f'{name}+onnxruntime', f'{name}+openvino+bfloat16']
+    benchmark = run_benchmark(names, (32, 32), 2, repetitions=1, threads=1)
+    assert all(each.macs > 0 and each.peak_bytes >= 0 for each in benchmark.measurements)
+    with pytest.raises(ValueError, match='onnxruntime runs in fp32 here'):
+        run_benchmark([f'{name}+onnxruntime+bfloat16'], (32, 32))
+
+
+@pytest.mark.slow
+def test_a_quantised_file_has_no_rate_to_compare_with(networks):
+    benchmark = run_benchmark([f'{networks}:S2MLP+openvino+int8'], (32, 32), repetitions=1)
+    assert benchmark.matrix_rates == {}
+    assert benchmark.share_of_matrix_rate(benchmark.measurements[0]) is None
+
+
 @pytest.mark.slow
 def test_whole_models_are_timed():
     names = [
