@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from time import perf_counter
 from typing import Any
@@ -169,7 +170,7 @@ def run_benchmark(
         seconds = time_in_turns(
             [*(call for call, _ in contestants), *multiplications],
             repetitions,
-            torch.cuda.synchronize if images.is_cuda else lambda: None,
+            partial(torch.cuda.synchronize, device) if images.is_cuda else lambda: None,
         )
     timed = iter(seconds[len(contestants) :])
     return Benchmark(
