@@ -9,7 +9,9 @@ import sys
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import torch
@@ -31,8 +33,8 @@ DTYPES = ('float32', 'bfloat16', 'float16', 'int8')
 RUNTIMES = ('torch', 'onnxruntime', 'openvino')
 """Programs that run a network; the others than torch run its ONNX export."""
 
-PRECISIONS = {'float32': 'fp32', 'bfloat16': 'bf16', 'float16': 'fp16', 'int8': 'fp32'}
-"""Precisions of the runtimes; a quantised file has its integers itself."""
+PRECISIONS = {'float32': 'fp32', 'bfloat16': 'bf16', 'float16': 'fp16'}
+"""Names of the precisions in the runtimes."""
 
 SWITCHES = ('fuse', 'compile', 'channels_last', 'train')
 """Modes that are off by default."""
@@ -76,8 +78,8 @@ class Mode:
             for name in ('compile', 'channels_last', 'train'):
                 if getattr(self, name):
                     raise ValueError(f'{name}: accepted with torch only, not {self.runtime}')
-        elif self.dtype == 'int8':
-            raise ValueError('int8: accepted with onnxruntime and openvino only')
+        if self.dtype == 'int8' and self.runtime != 'openvino':
+            raise ValueError('int8: accepted with openvino only')
         if self.train and self.fuse:
             raise ValueError('train: the fused form is for inference only')
 
@@ -358,21 +360,23 @@ def _fused(name: str, network: nn.Module) -> nn.Module:
 def _runtime_call(
     name: str, network: nn.Module, mode: Mode, images: torch.Tensor, threads: int
 ) -> Callable[[], object]:
-    """Export a network to ONNX for this shape, and load it."""
-    from mmvmlp.deploy.optional_packages import import_for_deployment
+    """Export a network for this shape, and load it in a runtime."""
+    from mmvmlp.deploy.export import onnx_contents, openvino_model, save_openvino
     from mmvmlp.deploy.quantization import quantized
     from mmvmlp.deploy.runtimes import load_runtime
 
     if images.is_cuda:
         raise ValueError(f"{name!r}: device='cpu' is accepted with {mode.runtime}")
-    for package in ('onnx', 'onnxscript', mode.runtime):
-        import_for_deployment(package)
-    exported = torch.onnx.export(
-        network, (images,), input_names=['images'], dynamo=True, verbose=False
-    )
-    assert exported is not None
-    contents: bytes = exported.model_proto.SerializeToString()
-    if mode.dtype == 'int8':
-        contents = quantized(contents, [images.numpy()])
-    run = load_runtime(mode.runtime, contents, threads=threads, precision=PRECISIONS[mode.dtype])
-    return lambda: run(images)
+    with torch.no_grad():
+        program = torch.export.export(network, (images,))
+    outputs = [f'output{i}' for i in range(len(program.graph_signature.user_outputs))]
+    contents = onnx_contents(program, outputs, {})
+    if mode.dtype != 'int8':
+        precision = PRECISIONS[mode.dtype]
+        return partial(
+            load_runtime(mode.runtime, contents, threads=threads, precision=precision), images
+        )
+    with TemporaryDirectory() as folder:
+        file = Path(folder, 'network.xml')
+        save_openvino(quantized(openvino_model(contents), [images.numpy()]), file, {})
+        return partial(load_runtime(mode.runtime, file, threads=threads), images)

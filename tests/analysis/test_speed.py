@@ -245,7 +245,7 @@ def test_columns_of_training_are_timms_too(networks, tmp_path, run):
         (['NETWORKS:S2MLP+with_cp=True'], "takes no argument 'with_cp'"),
         (['NETWORKS:convolution+fuse'], 'fuse is for the networks of mmvmlp'),
         (['s2_mlp_deep+int4'], "'s2_mlp_deep+int4': the mode 'int4' is unknown; accepted are fuse"),
-        (['s2_mlp_deep+int8'], 'int8: accepted with onnxruntime and openvino only'),
+        (['s2_mlp_deep+int8'], 'int8: accepted with openvino only'),
         (['s2_mlp_deep+fuse', '--train'], 'train: the fused form is for inference only'),
         (['s2_mlp_deep+openvino+compile'], 'compile: accepted with torch only, not openvino'),
         (['s2_mlp_deep', '--batch', '0'], 'batch=0: a positive integer is accepted'),
