@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,7 @@ def measure_forward_memory(
     """
     names = [resolve_name(name) for name in names]
     shape = (1, 3, positive_integer('height', height), positive_integer('width', width))
-    _check_device(device)
+    check_device(device)
     for name in names:
         with torch.device('meta'):
             # Refuses an image that is too small before anything is measured.
@@ -63,7 +64,16 @@ def measure_forward_memory(
     return (_measured_alone(name, height, width, device) for name in names)
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """Check that a device is there and its peak memory can be measured.
+
+    Args:
+        device: 'cpu', or a CUDA device.
+
+    Raises:
+        OSError: If the peak of a process cannot be read on this system.
+        ValueError: If the device is unknown.
+    """
     try:
         found = torch.device(device)
     except RuntimeError:
@@ -92,15 +102,40 @@ def _measure(name: str, height: int, width: int, device: str) -> ForwardMemory:
     )
     # Warm up, since the first call of an operator loads its library.
     backbone(torch.zeros(1, 3, backbone.minimum_size, backbone.minimum_size, device=device))
+    peak = measure_peak(lambda: backbone(torch.randn(1, 3, height, width, device=device)), device)
+    return ForwardMemory(name, weights, peak)
+
+
+def measure_peak(call: Callable[[], object], device: str) -> int:
+    """Measure the peak memory of a call, in bytes beyond that before it.
+
+    Args:
+        call: What is measured. Call it before, since the first call of an operator loads its
+            library.
+        device: 'cpu' for the peak of the process (Linux only), or a CUDA device for the peak of
+            PyTorch's allocator.
+
+    Raises:
+        OSError: If the peak of a process cannot be read on this system.
+    """
     if torch.device(device).type == 'cpu':
+        _return_free_memory()
         RESET_PEAK.write_text('5')
         before = _process_peak()
-        backbone(torch.randn(1, 3, height, width))
-        return ForwardMemory(name, weights, _process_peak() - before)
+        call()
+        return _process_peak() - before
     torch.cuda.reset_peak_memory_stats(device)
     allocated = torch.cuda.memory_allocated(device)
-    backbone(torch.randn(1, 3, height, width, device=device))
-    return ForwardMemory(name, weights, torch.cuda.max_memory_allocated(device) - allocated)
+    call()
+    torch.cuda.synchronize(device)
+    return torch.cuda.max_memory_allocated(device) - allocated
+
+
+def _return_free_memory() -> None:
+    """Return to the system what the allocator keeps of earlier calls; it would hide a peak."""
+    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
+    if trim is not None:
+        trim(0)
 
 
 def _process_peak() -> int:

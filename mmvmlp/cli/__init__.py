@@ -21,6 +21,7 @@ COMMANDS = {
     'make-digits': 'generate the digit scenes, a small data set in the layout of your own data',
     'export': 'export a trained model to ONNX, or to a torch.export program',
     'complexity': "print the parameters and MACs of a config's model",
+    'benchmark': 'time networks, whole models and training steps beside others',
     'measure-memory': "measure the peak memory of backbones' forward passes",
 }
 """Summaries by command."""

@@ -1,7 +1,7 @@
 """Mixed precision in backbone and neck only."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.hooks import Hook
@@ -32,19 +32,30 @@ class AutocastHook(Hook):
     def before_run(self, runner: Any) -> None:
         """Wrap the forward methods of backbone and neck."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        neck = getattr(model, 'neck', None)
-        # A neck may have no parameters, so ask the model.
-        device = next(model.parameters()).device.type
-        self._autocast(model.backbone, device, to_float32=neck is None)
-        if neck is not None:
-            self._autocast(neck, device, to_float32=True)
+        autocast_backbone_and_neck(model, self.dtype)
 
-    def _autocast(self, module: nn.Module, device: str, to_float32: bool) -> None:
-        forward: Callable[..., Any] = module.forward
 
-        def autocast_forward(*args: Any, **kwargs: Any) -> Any:
-            with torch.autocast(device, self.dtype):
-                maps = forward(*args, **kwargs)
-            return tuple(level.float() for level in maps) if to_float32 else maps
+def autocast_backbone_and_neck(model: nn.Module, dtype: torch.dtype) -> None:
+    """Wrap the forward methods of a model's backbone and neck, whose maps are float32 again.
 
-        module.forward = autocast_forward
+    Args:
+        model: A classifier, detector or segmentor of the toolboxes; changed in place.
+        dtype: Lower precision.
+    """
+    backbone, neck = cast(nn.Module, model.backbone), getattr(model, 'neck', None)
+    # A neck may have no parameters, so ask the model.
+    device = next(model.parameters()).device.type
+    _autocast(backbone, device, dtype, to_float32=neck is None)
+    if neck is not None:
+        _autocast(neck, device, dtype, to_float32=True)
+
+
+def _autocast(module: nn.Module, device: str, dtype: torch.dtype, to_float32: bool) -> None:
+    forward: Callable[..., Any] = module.forward
+
+    def autocast_forward(*args: Any, **kwargs: Any) -> Any:
+        with torch.autocast(device, dtype):
+            maps = forward(*args, **kwargs)
+        return tuple(level.float() for level in maps) if to_float32 else maps
+
+    module.forward = autocast_forward
