@@ -18,6 +18,9 @@ def recomputed(block: nn.Module, x: torch.Tensor) -> torch.Tensor:
         block: The block; its batch norms count each batch once.
         x: Input of the block.
     """
+    if torch.compiler.is_compiling():
+        # Compiled graphs update running statistics in the forward pass only.
+        return cast(torch.Tensor, checkpoint(block, x, use_reentrant=False))
     contexts = partial(_recomputation_contexts, block)
     return cast(torch.Tensor, checkpoint(block, x, use_reentrant=False, context_fn=contexts))
 

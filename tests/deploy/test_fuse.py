@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch._dynamo.testing import CompileCounterWithBackend
 
 import mmvmlp
 from mmvmlp import fuse
@@ -172,3 +173,41 @@ def test_rearranged_weights_follow_the_weights():
     with torch.inference_mode():
         linear.weight.data = torch.randn(8, 4)
         assert_current()
+
+
+@every_family
+@torch.no_grad()
+def test_compiled_graphs_call_fused_blocks_as_operators(family):
+    torch._dynamo.reset()
+    fused = fuse(trained(family))
+    counter = CompileCounterWithBackend('aot_eager')
+    compiled = torch.compile(fused, fullgraph=True, dynamic=True, backend=counter)
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for height, width in ((101, 130), (96, 288), (160, 97)):
+            images = torch.randn(2, 3, height, width)
+            assert_equal_maps(compiled(images), fused(images), 1e-6)
+    assert counter.graphs
+    nodes = counter.graphs[-1].graph.nodes
+    operators = [node for node in nodes if 'fused_block' in str(node.target)]
+    assert len(operators) == sum(len(stage.blocks) for stage in fused.stages)
+
+
+@every_family
+@torch.no_grad()
+def test_reduced_precision_errs_no_more_than_in_the_ordinary_form(family):
+    backbone = trained(family)
+    fused = fuse(backbone)
+    images = torch.randn(2, 3, 97, 130)
+    expected = backbone(images)
+
+    def error(maps):
+        return max(
+            ((one.float() - other).abs().max() / other.abs().max()).item()
+            for one, other in zip(maps, expected, strict=True)
+        )
+
+    with torch.autocast('cpu', torch.bfloat16):
+        ordinary, ours = backbone(images), fused(images)
+    assert {level.dtype for level in ours} == {level.dtype for level in ordinary}
+    assert error(ours) < max(0.03, 2 * error(ordinary))
+    assert error(copy.deepcopy(fused).bfloat16()(images.bfloat16())) < 0.05
