@@ -23,7 +23,7 @@ def run_pasted(
     What ``python tools/NAME.py`` starts runs in this process, where the toolboxes are imported
     already; a shell runs everything else.
     """
-    for name in ('configs', 'tools'):
+    for name in ('configs', 'demo', 'tools'):
         (folder / name).symlink_to(ROOT / name)
     monkeypatch.chdir(folder)
     output = []

@@ -6,6 +6,7 @@ opened as files or executed, and unusable tensors are refused by name.
 
 import argparse
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from urllib.parse import urlparse
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 NESTING_KEYS = ('state_dict', 'model', 'module')
@@ -64,7 +66,7 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dict[str, An
         if file.suffix == '.npz':
             contents: Any = _numpy_contents(file)
         elif file.suffix == '.safetensors':
-            contents = load_file(file)
+            contents = _safetensors_contents(file)
         else:
             with torch.serialization.safe_globals(_records_of_training_scripts()):
                 contents = torch.load(file, map_location=map_location, weights_only=True)
@@ -97,6 +99,20 @@ def _downloaded(address: str) -> Path:
 def _numpy_contents(file: Path) -> dict[str, torch.Tensor]:
     with np.load(file, allow_pickle=False) as arrays:
         return {key: torch.from_numpy(arrays[key]) for key in arrays.files}
+
+
+def _safetensors_contents(file: Path) -> dict[str, Any]:
+    """Return the tensors, and the class names of a file that has them as mmengine's do."""
+    with safe_open(file, framework='pt') as opened:
+        metadata = opened.metadata() or {}
+    tensors = load_file(file)
+    if 'dataset_meta' not in metadata:
+        return tensors
+    # Metadata of safetensors are text.
+    dataset_meta = json.loads(metadata['dataset_meta'])
+    if not isinstance(dataset_meta, dict):
+        raise ValueError(f'dataset_meta={dataset_meta!r} in its metadata is not an object')
+    return {'meta': {**metadata, 'dataset_meta': dataset_meta}, 'state_dict': tensors}
 
 
 def _records_of_training_scripts() -> list[Any]:

@@ -27,6 +27,8 @@ from projects.resolution_study.records import Record, RecordFile
 
 SIZES = (160, 224)
 CONFIGS = 'configs/mask_rcnn_*_digits.py'
+TRAINED_OTHERWISE = 'mask_rcnn_hire_mlp_nano_digits.py'
+"""The detector in ``demo/``, which is trained for longer and on more scenes."""
 METRICS = ('bbox_mAP', 'segm_mAP')
 
 
@@ -65,7 +67,7 @@ def detect(
         raise ValueError(f'sizes {list(sizes)!r}: numbers of at least 32 are accepted')
     if jobs < 1:
         raise ValueError(f'jobs={jobs!r}: a number above 0 is accepted')
-    files = sorted(checkout.glob(configs))
+    files = sorted(file for file in checkout.glob(configs) if file.name != TRAINED_OTHERWISE)
     if not files:
         raise FileNotFoundError(f'configs {configs!r}: no file matches in {checkout}')
     out = checkout / out

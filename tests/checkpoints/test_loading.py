@@ -180,6 +180,23 @@ def test_safetensors_files_are_read_and_refused_when_truncated(tmp_path, officia
         read_checkpoint(file)
 
 
+def test_safetensors_files_may_name_their_classes(tmp_path):
+    file, tensors = tmp_path / 'model.safetensors', {'weight': torch.zeros(1)}
+    save_file(tensors, file, {'dataset_meta': '{"classes": ["cat", "dog"]}', 'config': 'pets.py'})
+    assert read_checkpoint(file) == {
+        'meta': {'dataset_meta': {'classes': ['cat', 'dog']}, 'config': 'pets.py'},
+        'state_dict': tensors,
+    }
+    for written, expected in (
+        ('{"classes": "secrets.txt"}', 'opened as a file'),
+        ('["cat", "dog"]', 'not an object'),
+        ('{"classes": ', 'cannot be read'),
+    ):
+        save_file(tensors, file, {'dataset_meta': written})
+        with pytest.raises(mmvmlp.CheckpointError, match=expected):
+            read_checkpoint(file)
+
+
 def test_files_that_would_run_code_are_refused(tmp_path):
     class Payload:
         def __reduce__(self):
