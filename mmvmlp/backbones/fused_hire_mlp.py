@@ -109,16 +109,16 @@ class FusedRegionMixing(nn.Module):
         completed = take_circular(
             x.permute(0, 3, 1, 2), dim + 1, 0, side + self.region - 1, period=side
         )
-        reduce = self.reduce.weight.unflatten(1, (*kernel, channels)).permute(0, 3, 1, 2)
+        reduce = self.reduce.weight.view(-1, *kernel, channels).permute(0, 3, 1, 2)
         hidden = functional.conv2d(completed, reduce, self.reduce.bias, stride=kernel).relu()
-        expand = self.expand.weight.unflatten(0, (*kernel, channels)).permute(3, 2, 0, 1)
+        expand = self.expand.weight.view(*kernel, channels, -1).permute(3, 2, 0, 1)
         expanded = functional.conv_transpose2d(hidden, expand, stride=kernel).permute(0, 2, 3, 1)
         token = torch.arange(side, device=x.device)
-        bias = self.expand.bias.unflatten(0, (self.region, channels))
-        bias = bias.index_select(0, token % self.region)
+        bias = self.expand.bias.view(self.region, channels).index_select(0, token % self.region)
         if self.axis == 'height':
             bias = bias[:, None]
-        return expanded.index_select(dim, token) + bias
+        mixed: torch.Tensor = expanded.index_select(dim, token) + bias
+        return mixed
 
     def in_order(self, expanded: torch.Tensor, height: int, width: int) -> torch.Tensor:
         """Bring expanded regions (N, rows, columns, region * C) into the map (N, H, W, C)."""
@@ -152,9 +152,10 @@ class FusedRegionMixing(nn.Module):
         """
         dtype = weight.dtype
         weight = weight[:, None, None]
-        each = self.expand.weight.unflatten(0, (self.region, -1)).transpose(1, 2)
+        channels, hidden = projection.shape[0], self.expand.weight.shape[1]
+        each = self.expand.weight.view(self.region, channels, hidden).transpose(1, 2)
         matrices = (each * weight) @ projection
-        biases = (self.expand.bias.unflatten(0, (self.region, -1)) * weight[:, 0]) @ projection
+        biases = (self.expand.bias.view(self.region, channels) * weight[:, 0]) @ projection
         return matrices.transpose(1, 2).flatten(2).to(dtype), biases.flatten(1).to(dtype)
 
 

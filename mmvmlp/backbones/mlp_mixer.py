@@ -109,8 +109,8 @@ class FusedMLPMixerBlock(FusedBlock):
 
     def mix(self, x: torch.Tensor) -> torch.Tensor:
         mixed = self.token_mixing(self.norm1(x.permute(0, 3, 1, 2)))
-        mixed = self.channel_mlp(x + mixed.permute(0, 2, 3, 1))
-        return mixed
+        mixed_channels: torch.Tensor = self.channel_mlp(x + mixed.permute(0, 2, 3, 1))
+        return mixed_channels
 
 
 _POINTWISE = r'\.fc\d\.weight$'

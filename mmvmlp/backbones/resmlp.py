@@ -100,8 +100,8 @@ class FusedResMLPBlock(FusedBlock):
         affine = torch.addcmul(self.offset, x, self.gain).to(x.dtype)
         mixed = self.token_mixing(affine.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         x = torch.addcmul(x, mixed, self.scale.to(x.dtype))
-        mixed = self.channel_mlp(x)
-        return mixed
+        mixed_channels: torch.Tensor = self.channel_mlp(x)
+        return mixed_channels
 
 
 @MODELS.register_module()

@@ -11,7 +11,7 @@ def runs_as_written(x: torch.Tensor) -> bool:
     """
     return (
         not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()  # type: ignore[no-untyped-call]
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
         and x.device.type == 'cpu'
         and not (x.requires_grad and torch.is_grad_enabled())
     )

@@ -29,7 +29,7 @@ class FusedBlock(nn.Module):
         _blocks[self._handle] = self
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         # A copy is a block of its own.
         self._register()
 

@@ -47,7 +47,7 @@ class FusedChannelMLP(nn.Module):
         if len(tokens) <= tile:
             return self._mix(x)
         mixed = torch.empty_like(tokens)
-        for source, target in zip(tokens.split(tile), mixed.split(tile), strict=True):
+        for source, target in zip(torch.split(tokens, tile), torch.split(mixed, tile), strict=True):
             target.copy_(self._mix(source))
         return mixed.view(x.shape)
 

@@ -39,7 +39,7 @@ class FusedLinear(nn.Module):
 
     def forward(self, x: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
         """Compute activation(x · weightᵀ + bias) + added: (..., in) to (..., out)."""
-        if runs_as_written(x) and torch.backends.mkldnn.is_available():
+        if runs_as_written(x) and torch._C._has_mkldnn:
             if torch.is_autocast_enabled('cpu') and x.dtype == torch.float32:
                 x = x.to(torch.get_autocast_dtype('cpu'))
             if x.dtype in (torch.float32, torch.bfloat16):
@@ -70,7 +70,7 @@ class FusedLinear(nn.Module):
 
     def _apply(self, function: Callable[..., Any], recurse: bool = True) -> 'FusedLinear':
         self._rearranged = None
-        return super()._apply(function, recurse)  # type: ignore[no-any-return]
+        return super()._apply(function, recurse)  # type: ignore[no-any-return,no-untyped-call]
 
     def __getstate__(self) -> dict[str, Any]:
         # Rearranged weights can be neither copied nor saved, and are made again.
