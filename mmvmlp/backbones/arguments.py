@@ -3,6 +3,7 @@
 import math
 import numbers
 import operator
+from collections.abc import Sequence
 
 
 def as_integer(value: object) -> int | None:
@@ -51,3 +52,31 @@ def boolean(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f'{name}={value!r}: True or False is accepted')
     return value
+
+
+def distinct_levels(name: str, value: Sequence[int], number: int) -> tuple[int, ...]:
+    """Return levels, of which negative ones count from the end, as numbers from 0.
+
+    Args:
+        name: Name of the argument, for the error.
+        value: What was given.
+        number: Number of levels.
+
+    Raises:
+        ValueError: If it is not a sequence of distinct levels.
+    """
+    accepted = (
+        f'accepted are distinct stage numbers 0-{number - 1}, or -{number} to -1 counted from the '
+        'end'
+    )
+    if isinstance(value, (str, int)) or not isinstance(value, Sequence):
+        raise ValueError(f'{name}={value!r} is not a sequence: {accepted}')
+    levels = []
+    for index in value:
+        level = as_integer(index)
+        if level is None or not -number <= level < number:
+            raise ValueError(f'{name}={tuple(value)!r}: {accepted}; got {index!r}')
+        levels.append(level % number)
+    if not levels or len(set(levels)) < len(levels):
+        raise ValueError(f'{name}={tuple(value)!r}: {accepted}')
+    return tuple(levels)

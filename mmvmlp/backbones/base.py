@@ -13,12 +13,19 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmvmlp.backbones.architecture import Architecture
-from mmvmlp.backbones.arguments import as_integer, as_number, boolean, positive_integer
+from mmvmlp.backbones.arguments import (
+    as_integer,
+    as_number,
+    boolean,
+    distinct_levels,
+    positive_integer,
+)
 from mmvmlp.backbones.names import canonical_name, suggestion
 from mmvmlp.backbones.official_format import OfficialFormat
 from mmvmlp.backbones.pretrained import strict_init_cfg
 from mmvmlp.backbones.recomputation import recomputed
 from mmvmlp.ops import RESOLUTIONS, Resolution, build_norm
+from mmvmlp.ops.layout import as_contiguous
 from mmvmlp.registry import MODELS
 
 NUM_LEVELS = 4
@@ -159,7 +166,7 @@ class VisionMLP(BaseModule):
             )
         self.resolution: Resolution = resolution or self.default_resolution
         self.in_channels = positive_integer('in_channels', in_channels)
-        self.out_indices = self._resolve_out_indices(out_indices)
+        self.out_indices = distinct_levels('out_indices', out_indices, NUM_LEVELS)
         self.out_norm = boolean('out_norm', out_norm)
         self.drop_path_rate = rate
         self.norm_cfg = self.default_norm_cfg if norm_cfg is None else norm_cfg
@@ -237,24 +244,6 @@ class VisionMLP(BaseModule):
         except TypeError as error:
             raise ValueError(f'arch={dict(arch)!r}: {error}') from error
 
-    @staticmethod
-    def _resolve_out_indices(out_indices: Sequence[int]) -> tuple[int, ...]:
-        accepted = (
-            f'accepted are distinct stage numbers 0-{NUM_LEVELS - 1}, or -{NUM_LEVELS} to -1 '
-            'counted from the end'
-        )
-        if isinstance(out_indices, (str, int)) or not isinstance(out_indices, Sequence):
-            raise ValueError(f'out_indices={out_indices!r} is not a sequence: {accepted}')
-        levels = []
-        for index in out_indices:
-            level = as_integer(index)
-            if level is None or not -NUM_LEVELS <= level < NUM_LEVELS:
-                raise ValueError(f'out_indices={tuple(out_indices)!r}: {accepted}; got {index!r}')
-            levels.append(level % NUM_LEVELS)
-        if not levels or len(set(levels)) < len(levels):
-            raise ValueError(f'out_indices={tuple(out_indices)!r}: {accepted}')
-        return tuple(levels)
-
     @property
     def num_stages(self) -> int:
         """Number of stages built, up to the last emitted level."""
@@ -295,7 +284,7 @@ class VisionMLP(BaseModule):
             if level in self.out_indices:
                 emitted = getattr(self, f'norm{level}')(x) if self.out_norm else x
                 # mmcv's RoIAlign assumes that its input is contiguous.
-                maps[level] = emitted.contiguous()
+                maps[level] = as_contiguous(emitted)
         return tuple(maps[level] for level in self.out_indices)
 
     def _built_stages(self) -> list[Stage]:
