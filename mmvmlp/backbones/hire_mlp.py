@@ -17,6 +17,7 @@ from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.base import FeatureInfo, Stage, VisionMLP
 from mmvmlp.backbones.official_format import OfficialFormat, reshaped, transposed
 from mmvmlp.ops import ChannelMLP, DropPath, RegionMixing, build_norm
+from mmvmlp.ops.recomputed import WeightedProjection, as_autocast, keeps_for_backward
 from mmvmlp.registry import MODELS
 
 
@@ -105,10 +106,31 @@ class HireModule(nn.Module):
         # Summing the means saves a feature map for the sum.
         pooled = sum(branch.mean((2, 3)) for branch in (height, width, channel))
         scores = self.reweight(pooled).unflatten(1, (-1, 3))
+        if keeps_for_backward():
+            weights = scores.softmax(2).permute(2, 0, 1)[:, :, None]
+            return self._projected_sum(height, width, channel, weights)
         weights = scores.softmax(2)[:, :, :, None, None].unbind(2)
         mixed = height * weights[0] + width * weights[1] + channel * weights[2]
         projected: torch.Tensor = self.projection(mixed)
         return projected
+
+    def _projected_sum(
+        self,
+        height: torch.Tensor,
+        width: torch.Tensor,
+        channel: torch.Tensor,
+        weights: torch.Tensor,
+    ) -> torch.Tensor:
+        batch, channels, *sides = height.shape
+        assert self.projection.bias is not None
+        *maps, weights, matrix, bias = as_autocast(
+            height, width, channel, weights, self.projection.weight, self.projection.bias
+        )
+        tokens = (each.permute(0, 2, 3, 1).flatten(1, 2) for each in maps)
+        projected: torch.Tensor = WeightedProjection.apply(  # type: ignore[no-untyped-call]
+            *tokens, weights, matrix.flatten(1), bias
+        )
+        return projected.view(batch, *sides, channels).permute(0, 3, 1, 2)
 
 
 class HireBlock(nn.Module):

@@ -15,6 +15,12 @@ from torch import nn
 from torch.nn import functional
 
 from mmvmlp.ops.norm import build_norm
+from mmvmlp.ops.recomputed import (
+    GatheredConvolution,
+    as_autocast,
+    gathered,
+    keeps_for_backward,
+)
 
 
 def take_circular(x: torch.Tensor, dim: int, start: int, length: int, period: int) -> torch.Tensor:
@@ -30,9 +36,12 @@ def take_circular(x: torch.Tensor, dim: int, start: int, length: int, period: in
         length: Number of rows or columns.
         period: Period of the indices, at most the size of ``dim``.
     """
-    taken = (torch.arange(length, device=x.device) + start) % period
-    # Of a view, for `index_select` of a channels-last map itself would give another layout.
-    return x.movedim(1, 3).index_select(dim - 1, taken).movedim(3, 1)
+    return gathered(x, dim, circular(start, length, period, x.device))
+
+
+def circular(start: int, length: int, period: int, device: torch.device) -> torch.Tensor:
+    """Return consecutive indices, modulo the period."""
+    return (torch.arange(length, device=device) + start) % period
 
 
 class RegionMixing(nn.Module):
@@ -72,8 +81,15 @@ class RegionMixing(nn.Module):
         """Mix within regions: (N, C, H, W) to (N, C, H, W), at any H and W."""
         side = x.shape[self.dim]
         # Constant padding, for exported graphs: the convolution ignores an incomplete last region.
-        shifted = take_circular(x, self.dim, -self.shift, side + self.region - 1, period=side)
-        hidden = functional.relu(self.norm(self.reduce(shifted)))
+        taken = circular(-self.shift, side + self.region - 1, side, x.device)
+        if keeps_for_backward():
+            x, weight = as_autocast(x, self.reduce.weight)
+            reduced = GatheredConvolution.apply(  # type: ignore[no-untyped-call]
+                x, weight, self.dim, taken
+            )
+        else:
+            reduced = self.reduce(gathered(x, self.dim, taken))
+        hidden = functional.relu(self.norm(reduced))
         return take_circular(self.expand(hidden), self.dim, self.shift, side, period=side)
 
     def extra_repr(self) -> str:

@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import Literal, get_args
 
 import torch
+import torch.fx.experimental._config as shape_config
 from torch.nn import functional
 
 from mmvmlp.ops.execution import runs_as_written
@@ -34,8 +35,9 @@ def product_along(
         bias: One value per output token.
     """
     matrix = matrix.to(x.dtype)
-    if torch.compiler.is_exporting():
+    if torch.compiler.is_exporting() and shape_config.backed_size_oblivious:  # type: ignore[attr-defined]
         # OpenVINO has no convolution with a kernel of dynamic shape, such as an interpolation.
+        # Where sizes are not kept symbolic, this would specialise the graph to a size.
         products = functional.linear(x.transpose(dim, 3), matrix, bias)
         return products.transpose(dim, 3)
     if torch.compiler.is_compiling():
