@@ -35,7 +35,7 @@ def product_along(
         bias: One value per output token.
     """
     matrix = matrix.to(x.dtype)
-    if torch.compiler.is_exporting() and shape_config.backed_size_oblivious:  # type: ignore[attr-defined]
+    if torch.compiler.is_exporting() and shape_config.backed_size_oblivious:
         # OpenVINO has no convolution with a kernel of dynamic shape, such as an interpolation.
         # Where sizes are not kept symbolic, this would specialise the graph to a size.
         products = functional.linear(x.transpose(dim, 3), matrix, bias)
