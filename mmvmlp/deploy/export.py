@@ -104,7 +104,8 @@ def export_checkpoint(
     part = PARTS[toolbox](model).eval()
     outputs = describe_outputs(part, ImageSizes.of(model))
     sizes = ImageSizes.of(model).for_strides(output.get('stride', 1) for output in outputs)
-    if file.suffix == '.pt2':
+    if file.suffix == '.pt2' or calibration:
+        # OpenVINO's integer kernels crash where a map is a single position.
         sizes = replace(sizes, minimum=sizes.traced_minimum)
     metadata = describe(part, config, sizes, outputs, 'int8' if calibration else 'fp32')
     program = export_program(PARTS[toolbox](fuse(model)).eval() if fused else part, sizes)
