@@ -41,8 +41,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         '--fuse',
         action=argparse.BooleanOptionalAction,
-        default=True,
-        help="export the backbone's inference form (default: --fuse)",
+        help="export the backbone's inference form (default: yes, but for --int8)",
     )
     add_config_options(parser)
     return parser.parse_args()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
@@ -20,7 +18,7 @@ from mmvmlp.deploy.optional_packages import import_for_deployment
 @torch.no_grad()
 def calibration_images(
     model: BaseModel, config: Config, files: Sequence[Path]
-) -> Iterator[npt.NDArray[np.float32]]:
+) -> list[torch.Tensor]:
     """Read images as the model sees them in a test.
 
     Args:
@@ -34,13 +32,15 @@ def calibration_images(
     from mmcv.transforms import Compose
 
     pipeline = Compose(test_pipeline(config))
+    batches = []
     for index, file in enumerate(files):
         read = pipeline({'img_path': str(file), 'img_id': index})
         batch: Any = model.data_preprocessor(pseudo_collate([read]), False)
-        yield batch['inputs'].numpy()
+        batches.append(batch['inputs'])
+    return batches
 
 
-def quantized(model: Any, images: Iterable[npt.NDArray[np.float32]]) -> Any:
+def quantized(model: Any, images: Sequence[torch.Tensor]) -> Any:
     """Quantise an OpenVINO model to eight-bit integers.
 
     Args:
@@ -56,7 +56,7 @@ def quantized(model: Any, images: Iterable[npt.NDArray[np.float32]]) -> Any:
     """
     # Its quantised ONNX files do not run in OpenVINO.
     nncf = import_for_deployment('nncf')
-    batches = list(images)
+    batches = [batch.numpy() for batch in images]
     return nncf.quantize(
         model,
         nncf.Dataset(batches),

@@ -53,8 +53,9 @@ class Reduce(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Pool: (N, C, H, W) to (N, C, H / 2^times, W / 2^times), rounded up."""
         for _ in range(self.times):
-            # Exported graphs with `max_pool2d` work for either even or odd sizes only.
-            x = functional.pad(x, (0, 1, 0, 1), value=-math.inf)
+            # Exported graphs with `max_pool2d` work for either even or odd sizes only, and an
+            # infinite padding leaves quantisation no range.
+            x = functional.pad(x, (0, 1, 0, 1), mode='replicate')
             x = torch.maximum(x[:, :, :-1:2], x[:, :, 1::2])
             x = torch.maximum(x[..., :-1:2], x[..., 1::2])
         return x

@@ -1,6 +1,27 @@
 """The way in which operators are executed, which decides on the faster of two equal forms."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
+
+_traced_for_runtimes = ContextVar('_traced_for_runtimes', default=False)
+
+
+@contextmanager
+def traced_for_runtimes() -> Iterator[None]:
+    """Trace models for other runtimes, which have fewer operators than PyTorch."""
+    token = _traced_for_runtimes.set(True)
+    try:
+        yield
+    finally:
+        _traced_for_runtimes.reset(token)
+
+
+def is_traced_for_runtimes() -> bool:
+    """Return True within :func:`traced_for_runtimes`."""
+    return _traced_for_runtimes.get()
 
 
 def runs_as_written(x: torch.Tensor) -> bool:

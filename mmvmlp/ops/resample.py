@@ -14,10 +14,9 @@ from fractions import Fraction
 from typing import Literal, get_args
 
 import torch
-import torch.fx.experimental._config as shape_config
 from torch.nn import functional
 
-from mmvmlp.ops.execution import runs_as_written
+from mmvmlp.ops.execution import is_traced_for_runtimes, runs_as_written
 
 Resolution = Literal['native', 'resize', 'window']
 RESOLUTIONS: tuple[str, ...] = get_args(Resolution)
@@ -35,11 +34,9 @@ def product_along(
         bias: One value per output token.
     """
     matrix = matrix.to(x.dtype)
-    if torch.compiler.is_exporting() and shape_config.backed_size_oblivious:
+    if is_traced_for_runtimes():
         # OpenVINO has no convolution with a kernel of dynamic shape, such as an interpolation.
-        # Where sizes are not kept symbolic, this would specialise the graph to a size.
-        products = functional.linear(x.transpose(dim, 3), matrix, bias)
-        return products.transpose(dim, 3)
+        return functional.linear(x.transpose(dim, 3), matrix, bias).transpose(dim, 3)
     if torch.compiler.is_compiling():
         # A pointwise convolution, since reshaping a product would specialise the graph to a size.
         # Not compiled, it makes an MLP-Mixer's pass on a large image a fifth slower.

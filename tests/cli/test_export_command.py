@@ -1,8 +1,12 @@
 """The command that exports: what it writes for models of each toolbox, and what it refuses."""
 
 import json
+import shutil
 import sys
+from types import SimpleNamespace
 
+import cv2
+import numpy as np
 import onnxruntime
 import pytest
 import torch
@@ -10,8 +14,12 @@ from exported import save_model
 from mmengine.config import Config
 
 import mmvmlp
+from mmvmlp.datasets.digit_scenes import make_digit_scenes
 from mmvmlp.deploy import export
 from mmvmlp.deploy.metadata import read_metadata
+from mmvmlp.deploy.runtimes import load_runtime
+from mmvmlp.deploy.substitution import ExportedModelHook
+from mmvmlp.inference.predictors import make_predictor
 from mmvmlp.inference.trained_model import load_trained_model
 
 
@@ -43,6 +51,7 @@ def assert_close(ours, theirs):
 def test_a_classifier_gives_logits(folder, run):
     model, outputs = exported(run, folder, 'classifier', 'new folder/classifier.onnx')
     assert [path.name for path in (folder / 'new folder').iterdir()] == ['classifier.onnx']
+    shutil.copy(folder / 'new folder/classifier.onnx', folder)
     images = torch.randn(3, 3, 224, 230)
     (logits,) = outputs(images)
     assert_close(logits, model(images))
@@ -133,15 +142,87 @@ def test_a_file_that_differs_from_the_model_leaves_nothing_behind(folder, run, m
     """Here, since another model is exported: its weights are scaled."""
     convert = export.export_program
 
-    def of_another_model(part, sizes):
+    def of_another_model(part, sizes, **kwargs):
         with torch.no_grad():
             part.model.backbone.stem.conv.weight.mul_(1.01)
-        return convert(part, sizes)
+        return convert(part, sizes, **kwargs)
 
     monkeypatch.setattr(export, 'export_program', of_another_model)
-    config, checkpoint = save_model('detector', folder)
+    config, checkpoint = save_model('classifier', folder)
     before = sorted(folder.iterdir())
     message = refused(run, config, checkpoint, '--out', folder / 'other.onnx')
     assert 'in onnxruntime, output 0 of 1 images of 8x8 pixels differs by' in message
     assert 'of its largest value, and 1e-04 is accepted' in message
     assert sorted(folder.iterdir()) == before
+
+
+@torch.no_grad()
+def test_a_program_runs_in_torch(folder, run):
+    model, _ = exported(run, folder, 'classifier', 'classifier.pt2', '--no-fuse')
+    about = {'metadata.json': ''}
+    program = torch.export.load(folder / 'classifier.pt2', extra_files=about).module(
+        check_guards=False
+    )
+    assert json.loads(about['metadata.json'])['minimum_size'] == '96'
+    images = torch.randn(1, 3, 96, 131)
+    assert_close(program(images)[0], model(images))
+
+
+@torch.no_grad()
+def test_an_integer_model_is_close_to_the_detector(folder, run, tmp_path):
+    for index in range(3):
+        pixels = np.random.default_rng(index).integers(0, 256, (160, 160, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / f'{index}.png'), pixels)
+    model, _ = exported(run, folder, 'detector', 'int8.xml', '--int8', tmp_path)
+    metadata = read_metadata(folder / 'int8.xml')
+    assert metadata['precision'] == 'int8'
+    assert json.loads(metadata['outputs'])[3] == {'name': 'map3', 'channels': 64, 'stride': 32}
+    images = torch.randn(2, 3, 160, 224)
+    for ours, theirs in zip(
+        load_runtime('openvino', folder / 'int8.xml')(images),
+        model.extract_feat(images),
+        strict=True,
+    ):
+        ours = torch.from_numpy(ours)
+        assert export.relative_difference(ours, theirs) > 1e-4
+        assert torch.cosine_similarity(ours.flatten(), theirs.flatten(), 0) > 0.95
+
+
+def test_the_toolbox_judges_an_exported_detector(folder, run, tmp_path):
+    config, checkpoint = save_model('detector', folder)
+    file = folder / 'detector.onnx'
+    if not file.exists():
+        exported(run, folder, 'detector', file.name)
+    data = make_digit_scenes(tmp_path / 'data', 'coco', train=1, val=2, size=96, progress=False)
+    command = ('tools/test.py', config, checkpoint, '--data-root', data, '--work-dir', tmp_path)
+
+    def metrics(*options):
+        run(*command, *options, '--out', tmp_path / 'metrics.json')
+        return json.loads((tmp_path / 'metrics.json').read_text())
+
+    whole = metrics()
+    assert metrics('--exported', file) == pytest.approx(whole, abs=1e-3)
+    assert 'tta' in run(*command, '--exported', file, '--tta', expect=1)
+    weights = torch.load(checkpoint)
+    weights['state_dict']['backbone.stem.conv.bias'] += 1
+    torch.save(weights, tmp_path / 'other.pth')
+    command = ('tools/test.py', config, tmp_path / 'other.pth', *command[3:])
+    assert 'has other weights than the checkpoint' in run(*command, '--exported', file, expect=1)
+    assert 'nowhere.onnx' in run(*command, '--exported', tmp_path / 'nowhere.onnx', expect=1)
+
+
+@pytest.mark.parametrize('kind', ['classifier', 'segmentor'])
+def test_the_toolbox_predicts_with_an_exported_file(folder, run, kind):
+    file = folder / f'{kind}.onnx'
+    if not file.exists():
+        exported(run, folder, kind, file.name)
+    pixels = np.random.default_rng(0).integers(0, 256, (240, 256, 3), np.uint8)
+    config, checkpoint = save_model(kind, folder)
+    predictor = make_predictor(Config.fromfile(config), checkpoint)
+    expected = predictor(pixels).record
+    hook = ExportedModelHook(file, 'onnxruntime')
+    model = predictor.inferencer.model if kind == 'classifier' else predictor.model
+    hook.before_test(SimpleNamespace(model=model))
+    # What the file replaces is not used any more.
+    model.backbone = None
+    assert predictor(pixels).record == expected
