@@ -48,10 +48,11 @@ def test_the_page_has_its_training_and_its_ap(about):
     assert f'box AP {box:.1f} and mask AP {mask:.1f}' in page
 
 
-def test_it_reaches_its_ap(tmp_path, run, scenes, about):
+@pytest.mark.parametrize('options', [(), ('--fuse',)], ids=' '.join)
+def test_it_reaches_its_ap(tmp_path, run, scenes, about, options):
     results = tmp_path / 'metrics.json'
     run(
-        *('tools/test.py', CONFIG, DETECTOR, '--data-root', scenes),
+        *('tools/test.py', CONFIG, DETECTOR, '--data-root', scenes, *options),
         *('--work-dir', tmp_path, '--out', results),
     )
     measured = json.loads(results.read_text())

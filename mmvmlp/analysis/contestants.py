@@ -378,5 +378,5 @@ def _runtime_call(
         )
     with TemporaryDirectory() as folder:
         file = Path(folder, 'network.xml')
-        save_openvino(quantized(openvino_model(contents), [images.numpy()]), file, {})
+        save_openvino(quantized(openvino_model(contents), [images]), file, {})
         return partial(load_runtime(mode.runtime, file, threads=threads), images)

@@ -39,6 +39,9 @@ def parse_arguments() -> argparse.Namespace:
         help='leave out detections with a lower score, from 0 to 1 (default: 0.3)',
     )
     parser.add_argument(
+        '--fuse', action='store_true', help="use the backbone's inference form, which is faster"
+    )
+    parser.add_argument(
         '--device',
         default='cuda' if torch.cuda.is_available() else 'cpu',
         help='cpu, cuda, or cuda:N (default: cuda if a GPU is seen)',
@@ -58,6 +61,7 @@ def main() -> int:
             arguments.checkpoint,
             arguments.device,
             arguments.score_threshold,
+            fused=arguments.fuse,
         )
         json_file = predict_files(
             predictor,

@@ -20,6 +20,7 @@ from mmvmlp.config.settings import (
 )
 from mmvmlp.deploy.runtimes import RUNTIMES
 from mmvmlp.deploy.substitution import ExportedModelHook
+from mmvmlp.engine import FuseHook
 from mmvmlp.output_files import check_file_can_be_written, write_atomically
 
 
@@ -34,6 +35,9 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         '--show-dir', metavar='NAME', help='draw predictions into this subfolder of the work folder'
+    )
+    parser.add_argument(
+        '--fuse', action='store_true', help="use the backbone's inference form, which is faster"
     )
     parser.add_argument(
         '--exported',
@@ -71,10 +75,12 @@ def main() -> int:
             set_data_root(config, arguments.data_root)
         if arguments.show_dir is not None:
             set_drawing(config, arguments.show_dir)
+        if arguments.fuse and arguments.tta:
+            raise ValueError('--fuse does not go with --tta')
         exported = None
         if arguments.exported is not None:
-            if arguments.tta or arguments.launcher != 'none':
-                raise ValueError('--exported goes with neither --tta nor --launcher')
+            if arguments.tta or arguments.fuse or arguments.launcher != 'none':
+                raise ValueError('--exported goes with none of --tta, --fuse and --launcher')
             exported = ExportedModelHook(arguments.exported, arguments.runtime, arguments.precision)
         if arguments.tta:
             set_test_time_augmentation(config)
@@ -86,6 +92,8 @@ def main() -> int:
         runner = build_runner(config)
         if exported is not None:
             runner.register_hook(exported)
+        if arguments.fuse:
+            runner.register_hook(FuseHook())
         metrics = runner.test()
         if arguments.out and runner.rank == 0:
             # Unlike json, it supports NumPy numbers, as in mmsegmentation's metrics.

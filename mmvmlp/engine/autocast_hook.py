@@ -1,6 +1,6 @@
 """Mixed precision in backbone and neck only."""
 
-from collections.abc import Callable
+from types import MethodType
 from typing import Any, cast
 
 import torch
@@ -51,11 +51,10 @@ def autocast_backbone_and_neck(model: nn.Module, dtype: torch.dtype) -> None:
 
 
 def _autocast(module: nn.Module, device: str, dtype: torch.dtype, to_float32: bool) -> None:
-    forward: Callable[..., Any] = module.forward
-
-    def autocast_forward(*args: Any, **kwargs: Any) -> Any:
+    def autocast_forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         with torch.autocast(device, dtype):
-            maps = forward(*args, **kwargs)
+            maps = type(self).forward(self, *args, **kwargs)
         return tuple(level.float() for level in maps) if to_float32 else maps
 
-    module.forward = autocast_forward
+    # A method, which copies of the module bind to themselves.
+    module.forward = MethodType(autocast_forward, module)

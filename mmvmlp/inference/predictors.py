@@ -18,6 +18,7 @@ from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.structures import InstanceData
 
+from mmvmlp.deploy.fuse import fuse
 from mmvmlp.inference.trained_model import load_trained_model
 from mmvmlp.visualization.drawing import (
     ImageArray,
@@ -206,7 +207,12 @@ PREDICTORS: Mapping[str, type[Predictor]] = {
 
 
 def make_predictor(
-    config: Config, checkpoint: str | Path, device: str = 'cpu', score_threshold: float = 0.3
+    config: Config,
+    checkpoint: str | Path,
+    device: str = 'cpu',
+    score_threshold: float = 0.3,
+    *,
+    fused: bool = False,
 ) -> Predictor:
     """Load a trained model of whichever toolbox its config is for.
 
@@ -215,6 +221,7 @@ def make_predictor(
         checkpoint: Of the whole model, as training writes it.
         device: ``'cpu'``, ``'cuda'`` or one GPU, ``'cuda:1'``.
         score_threshold: From 0 to 1; a detector's instances with a lower score are left out.
+        fused: True for the inference form of the backbone.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
@@ -230,9 +237,8 @@ def make_predictor(
             f'{", ".join(PREDICTORS)}'
         )
     predictor_type: Any = PREDICTORS[toolbox]
-    predictor: Predictor = predictor_type(
-        load_trained_model(config, checkpoint, device), score_threshold
-    )
+    model = load_trained_model(config, checkpoint, device)
+    predictor: Predictor = predictor_type(fuse(model) if fused else model, score_threshold)
     return predictor
 
 
