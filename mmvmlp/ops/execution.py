@@ -2,26 +2,27 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 
 import torch
 
-_traced_for_runtimes = ContextVar('_traced_for_runtimes', default=False)
+# Not a context variable, which torch.compile cannot read.
+_traced_for_runtimes = False
 
 
 @contextmanager
 def traced_for_runtimes() -> Iterator[None]:
     """Trace models for other runtimes, which have fewer operators than PyTorch."""
-    token = _traced_for_runtimes.set(True)
+    global _traced_for_runtimes
+    before, _traced_for_runtimes = _traced_for_runtimes, True
     try:
         yield
     finally:
-        _traced_for_runtimes.reset(token)
+        _traced_for_runtimes = before
 
 
 def is_traced_for_runtimes() -> bool:
     """Return True within :func:`traced_for_runtimes`."""
-    return _traced_for_runtimes.get()
+    return _traced_for_runtimes
 
 
 def runs_as_written(x: torch.Tensor) -> bool:
