@@ -60,6 +60,13 @@ def positions_in_regions(height: int, width: int, region: int, axis: Axis) -> to
     return (rows * ((width + region - 1) // region * region) + columns).flatten()
 
 
+@lru_cache(maxsize=128)
+def shifted_tokens(height: int, width: int, step: int) -> torch.Tensor:
+    """Return the token that a circular shift along H and W moves to each position."""
+    rows = (torch.arange(height)[:, None] - step) % height
+    return (rows * width + (torch.arange(width) - step) % width).flatten()
+
+
 class FusedRegionMixing(nn.Module):
     """Region mixing of unshifted maps in two steps: hidden regions, and their expansion.
 
@@ -188,35 +195,33 @@ class FusedHireModule(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mix tokens, and add the input: (N, H, W, C) to (N, H, W, C)."""
         if not runs_as_written(x):
-            return self._add_by_convolutions(x)
+            branches = self.height.mixed(x), self.width.mixed(x), self.channel(x)
+            return self._add_weighted(x, branches)
         _, height, width, channels = x.shape
         by_height, by_width = self.height.hidden(x), self.width.hidden(x)
-        pooled = (
-            self.height.mean(by_height, height, width)
-            + self.width.mean(by_width, height, width)
-            + self.channel(x.mean((1, 2)))
-        )
-        scores = self.reweight(pooled).unflatten(1, (-1, 3))
-        weights = scores.softmax(2).to(x.dtype).unbind(2)
         # Composing the products costs as much as mixing so many tokens.
         if height * width > channels * (self.height.region + 1):
+            pooled = self.height.mean(by_height, height, width)
+            pooled = pooled + self.width.mean(by_width, height, width)
+            pooled = pooled + self.channel(x.mean((1, 2)))
+            weights = self._weights(pooled).to(x.dtype).unbind(2)
             return self._add_composed(x, by_height, by_width, weights)
-        mixed = self.channel(x) * weights[2][:, None, None]
-        for branch, hidden, weight in (
-            (self.height, by_height, weights[0]),
-            (self.width, by_width, weights[1]),
-        ):
-            expanded = branch.in_order(branch.expand(hidden), height, width)
-            mixed = mixed.addcmul(expanded, weight[:, None, None])
-        added: torch.Tensor = self.projection(mixed, added=x)
-        return added
+        branches = (
+            self.height.in_order(self.height.expand(by_height), height, width),
+            self.width.in_order(self.width.expand(by_width), height, width),
+            self.channel(x),
+        )
+        return self._add_weighted(x, branches)
 
-    def _add_by_convolutions(self, x: torch.Tensor) -> torch.Tensor:
-        branches = self.height.mixed(x), self.width.mixed(x), self.channel(x)
-        pooled = sum(branch.mean((1, 2)) for branch in branches)
-        scores = self.reweight(pooled).unflatten(1, (-1, 3))
-        weights = scores.softmax(2)[:, None, None].unbind(4)
-        mixed = sum(branch * weight for branch, weight in zip(branches, weights, strict=True))
+    def _weights(self, pooled: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.reweight(pooled)
+        return scores.view(-1, scores.shape[1] // 3, 3).softmax(2)
+
+    def _add_weighted(self, x: torch.Tensor, branches: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        height, width, channel = branches
+        pooled = height.mean((1, 2)) + width.mean((1, 2)) + channel.mean((1, 2))
+        weights = self._weights(pooled)[:, None, None].to(x.dtype).unbind(4)
+        mixed = (channel * weights[2]).addcmul(height, weights[0]).addcmul(width, weights[1])
         added: torch.Tensor = self.projection(mixed, added=x)
         return added
 
@@ -298,18 +303,10 @@ def shifted_circular(x: torch.Tensor, step: int) -> torch.Tensor:
     if step == 0:
         return x
     height, width = x.shape[1:3]
-    if not runs_as_written(x):
-        for dim, side in ((1, height), (2, width)):
-            x = x.index_select(dim, (torch.arange(side, device=x.device) - step) % side)
-        return x
-    # One pass, where `torch.roll` takes one along each dimension.
-    moved = torch.empty_like(x)
-    down, right = step % height, step % width
-    for target_row, row, rows in ((down, 0, height - down), (0, height - down, down)):
-        for target_column, column, columns in (
-            (right, 0, width - right),
-            (0, width - right, right),
-        ):
-            target = moved.narrow(1, target_row, rows).narrow(2, target_column, columns)
-            target.copy_(x.narrow(1, row, rows).narrow(2, column, columns))
-    return moved
+    if runs_as_written(x):
+        # One pass, where `torch.roll` takes one along each dimension.
+        tokens = x.flatten(1, 2).index_select(1, shifted_tokens(height, width, step))
+        return tokens.view(x.shape)
+    for dim, side in ((1, height), (2, width)):
+        x = x.index_select(dim, (torch.arange(side, device=x.device) - step) % side)
+    return x
