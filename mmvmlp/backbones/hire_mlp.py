@@ -17,6 +17,7 @@ from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.base import FeatureInfo, Stage, VisionMLP
 from mmvmlp.backbones.official_format import OfficialFormat, reshaped, transposed
 from mmvmlp.ops import ChannelMLP, DropPath, RegionMixing, build_norm
+from mmvmlp.ops.pointwise import pointwise
 from mmvmlp.ops.recomputed import WeightedProjection, as_autocast, keeps_for_backward
 from mmvmlp.registry import MODELS
 
@@ -102,7 +103,7 @@ class HireModule(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mix tokens: (N, C, H, W) to (N, C, H, W)."""
-        height, width, channel = self.height(x), self.width(x), self.channel(x)
+        height, width, channel = self.height(x), self.width(x), pointwise(self.channel, x)
         # Summing the means saves a feature map for the sum.
         pooled = sum(branch.mean((2, 3)) for branch in (height, width, channel))
         scores = self.reweight(pooled).unflatten(1, (-1, 3))
@@ -111,8 +112,7 @@ class HireModule(nn.Module):
             return self._projected_sum(height, width, channel, weights)
         weights = scores.softmax(2)[:, :, :, None, None].unbind(2)
         mixed = height * weights[0] + width * weights[1] + channel * weights[2]
-        projected: torch.Tensor = self.projection(mixed)
-        return projected
+        return pointwise(self.projection, mixed)
 
     def _projected_sum(
         self,

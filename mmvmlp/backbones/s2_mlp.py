@@ -19,6 +19,7 @@ from mmvmlp.ops.folding import pointwise_weights, split_norm
 from mmvmlp.ops.fused_block import FusedBlock
 from mmvmlp.ops.fused_channel_mlp import FusedChannelMLP
 from mmvmlp.ops.fused_linear import FusedLinear
+from mmvmlp.ops.pointwise import pointwise
 from mmvmlp.registry import MODELS
 
 
@@ -55,7 +56,6 @@ class S2MLPBlock(nn.Module):
         super().__init__()
         self.norm1 = build_norm(norm_cfg, arch.channels)
         self.fc1 = nn.Conv2d(arch.channels, arch.channels, 1)
-        self.activation = nn.GELU()
         self.fc2 = nn.Conv2d(arch.channels, arch.channels, 1)
         self.norm2 = build_norm(norm_cfg, arch.channels)
         self.channel_mlp = ChannelMLP(arch.channels, arch.mlp_ratio)
@@ -63,7 +63,8 @@ class S2MLPBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mix neighbouring tokens, then channels: (N, C, H, W) to (N, C, H, W)."""
-        mixed = self.fc2(spatial_shift(self.activation(self.fc1(self.norm1(x)))))
+        hidden = pointwise(self.fc1, self.norm1(x), 'gelu')
+        mixed = pointwise(self.fc2, spatial_shift(hidden))
         x = x + self.drop_path(mixed)
         x = x + self.drop_path(self.channel_mlp(self.norm2(x)))
         return x

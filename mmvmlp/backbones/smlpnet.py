@@ -28,6 +28,7 @@ from mmvmlp.ops.folding import folded_convolution, pointwise_weights
 from mmvmlp.ops.fused_block import FusedBlock
 from mmvmlp.ops.fused_channel_mlp import FusedChannelMLP
 from mmvmlp.ops.fused_linear import FusedLinear
+from mmvmlp.ops.pointwise import pointwise
 from mmvmlp.registry import MODELS
 
 STRIDES = (4, 8, 16, 32)
@@ -89,8 +90,7 @@ class SparseMLP(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mix tokens: (N, C, H, W) to (N, C, H, W)."""
         x = self.before(x)
-        fused: torch.Tensor = self.fuse(torch.cat([x, self.width(x), self.height(x)], 1))
-        return fused
+        return pointwise(self.fuse, torch.cat([x, self.width(x), self.height(x)], 1))
 
 
 class SMLPNetBlock(nn.Module):

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mmvmlp.ops.pointwise import pointwise
 from mmvmlp.ops.recomputed import LinearGELULinear, as_autocast, keeps_for_backward
 
 
@@ -30,19 +31,17 @@ class ChannelMLP(nn.Module):
                 'channels'
             )
         self.fc1: Any = nn.Conv2d(channels, hidden, 1)
-        self.activation = nn.GELU()
         self.fc2: Any = nn.Conv2d(hidden, channels, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mix the channels at each position: (N, C, H, W) to (N, C, H, W)."""
         if not keeps_for_backward():
-            mixed: torch.Tensor = self.fc2(self.activation(self.fc1(x)))
-            return mixed
+            return pointwise(self.fc2, pointwise(self.fc1, x, 'gelu'))
         x, weight1, bias1, weight2, bias2 = as_autocast(
             x, self.fc1.weight, self.fc1.bias, self.fc2.weight, self.fc2.bias
         )
         tokens = x.permute(0, 2, 3, 1)
-        mixed = LinearGELULinear.apply(  # type: ignore[no-untyped-call]
+        mixed: torch.Tensor = LinearGELULinear.apply(  # type: ignore[no-untyped-call]
             tokens.reshape(-1, x.shape[1]), weight1.flatten(1), bias1, weight2.flatten(1), bias2
         )
         return mixed.view(tokens.shape).permute(0, 3, 1, 2)

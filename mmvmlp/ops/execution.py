@@ -34,6 +34,8 @@ def runs_as_written(x: torch.Tensor) -> bool:
     return (
         not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+        # A mode, such as a counter of operations, wants to see PyTorch's usual operators.
+        and not torch._C._len_torch_dispatch_stack()
         and x.device.type == 'cpu'
         and not (x.requires_grad and torch.is_grad_enabled())
     )

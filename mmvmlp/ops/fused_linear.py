@@ -1,20 +1,14 @@
 """Linear layer with the operation after it, in one pass where PyTorch's oneDNN is used."""
 
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from mmvmlp.ops.execution import runs_as_written
-
-
-@lru_cache
-def _onednn_linear(overload: str) -> Any:
-    # Found once, for looking it up takes longer than a small product.
-    return getattr(torch.ops.mkldnn._linear_pointwise, overload)
+from mmvmlp.ops.pointwise import Activation, onednn_linear
 
 
 class FusedLinear(nn.Module):
@@ -34,7 +28,7 @@ class FusedLinear(nn.Module):
         weight: torch.Tensor,
         bias: torch.Tensor,
         dtype: torch.dtype,
-        activation: Literal['none', 'relu', 'gelu'] = 'none',
+        activation: Activation = 'none',
     ) -> None:
         super().__init__()
         self.activation = activation
@@ -59,9 +53,9 @@ class FusedLinear(nn.Module):
     def _in_one_pass(self, x: torch.Tensor, added: torch.Tensor | None) -> torch.Tensor:
         weight, bias = self._rearranged_weight(x)
         if added is not None and added.dtype == x.dtype and self.activation == 'none':
-            product: torch.Tensor = _onednn_linear('binary')(x, added, weight, bias, 'add')
+            product: torch.Tensor = onednn_linear('binary')(x, added, weight, bias, 'add')
             return product
-        y: torch.Tensor = _onednn_linear('default')(x, weight, bias, self.activation, [], 'none')
+        y: torch.Tensor = onednn_linear('default')(x, weight, bias, self.activation, [], 'none')
         return y if added is None else added + y
 
     def _rearranged_weight(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
