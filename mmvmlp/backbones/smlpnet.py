@@ -24,6 +24,7 @@ from mmvmlp.ops import (
     Resolution,
     build_norm,
 )
+from mmvmlp.ops.execution import runs_as_written
 from mmvmlp.ops.folding import folded_convolution, pointwise_weights
 from mmvmlp.ops.fused_block import FusedBlock
 from mmvmlp.ops.fused_channel_mlp import FusedChannelMLP
@@ -150,7 +151,7 @@ class FusedSMLPNetBlock(FusedBlock):
         super().__init__()
         sparse = block.sparse
         dtype = sparse.fuse.weight.dtype
-        self.before = block.before
+        self.norm = block.before.norm
         self.local = folded_convolution(block.local, sparse.before.norm)
         self.width = sparse.width
         self.height = sparse.height
@@ -162,12 +163,20 @@ class FusedSMLPNetBlock(FusedBlock):
         self.channel_mlp = FusedChannelMLP(block.norm, block.channel_mlp)
 
     def mix(self, x: torch.Tensor) -> torch.Tensor:
-        local = functional.gelu(self.local(self.before(x.permute(0, 3, 1, 2))))
+        local = _gelu(self.local(_gelu(self.norm(x.permute(0, 3, 1, 2)))))
         x = self.fuse_input(local.permute(0, 2, 3, 1), added=x)
         x = self.fuse_width(self.width(local).permute(0, 2, 3, 1), added=x)
         x = self.fuse_height(self.height(local).permute(0, 2, 3, 1), added=x)
         mixed: torch.Tensor = self.channel_mlp(x)
         return mixed
+
+
+def _gelu(x: torch.Tensor) -> torch.Tensor:
+    """Apply a GELU to what nothing else needs."""
+    if not runs_as_written(x):
+        return functional.gelu(x)
+    activated: torch.Tensor = torch.ops.aten.gelu_(x)
+    return activated
 
 
 @MODELS.register_module()
