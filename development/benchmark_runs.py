@@ -44,13 +44,18 @@ def _against_reference(reference: str, ours: str) -> str:
 
 
 def _also_compiled(reference: str, ours: str) -> str:
-    return f'{_against_reference(reference, ours)} {reference}+compile {ours}+fuse+compile'
+    return f'{_against_reference(reference, ours)} {ours}+fuse+compile'
 
+
+_NEIGHBOURS = (
+    'hire_mlp_small+fuse --against smlpnet_tiny+fuse resmlp_s24+fuse timm:convnext_tiny '
+    'timm:swin_tiny_patch4_window7_224 timm:poolformer_s24 timm:resnet50'
+)
 
 RUNS = {
     'hire_224_b8': Run(
-        f'{_also_compiled(HIRE_REFERENCE, HIRE)} {HIRE}+compile {HIRE_REFERENCE}+bfloat16 '
-        f'{HIRE}+fuse+bfloat16 {HIRE_REFERENCE}+compile+bfloat16 {HIRE}+fuse+compile+bfloat16 '
+        f'{_also_compiled(HIRE_REFERENCE, HIRE)} {HIRE_REFERENCE}+bfloat16 '
+        f'{HIRE}+fuse+bfloat16 {HIRE}+fuse+compile+bfloat16 '
         '--batch 8 --repetitions 8'
     ),
     'hire_224_b1': Run(f'{_also_compiled(HIRE_REFERENCE, HIRE)} --repetitions 12'),
@@ -72,19 +77,8 @@ RUNS = {
             ('mlp_mixer_b16', 'timm:mixer_b16_224'),
         )
     },
-    'neighbours_224_b8': Run(
-        'hire_mlp_small+fuse --against hire_mlp_small+fuse+compile smlpnet_tiny+fuse '
-        'smlpnet_tiny+fuse+compile resmlp_s24+fuse resmlp_s24+fuse+compile timm:convnext_tiny '
-        'timm:convnext_tiny+compile timm:swin_tiny_patch4_window7_224 '
-        'timm:swin_tiny_patch4_window7_224+compile timm:poolformer_s24 timm:poolformer_s24+compile '
-        'timm:resnet50 timm:resnet50+compile --batch 8 --repetitions 6'
-    ),
-    'neighbours_224_b1': Run(
-        'hire_mlp_small+fuse --against hire_mlp_small+fuse+compile smlpnet_tiny+fuse '
-        'resmlp_s24+fuse timm:convnext_tiny timm:convnext_tiny+compile '
-        'timm:swin_tiny_patch4_window7_224 timm:swin_tiny_patch4_window7_224+compile '
-        'timm:poolformer_s24 timm:resnet50 --repetitions 12'
-    ),
+    'neighbours_224_b8': Run(f'{_NEIGHBOURS} --batch 8 --repetitions 6'),
+    'neighbours_224_b1': Run(f'{_NEIGHBOURS} --repetitions 12'),
     'runtimes_224_b8': Run(
         f'{HIRE} --against {HIRE}+fuse {HIRE}+onnxruntime {HIRE}+openvino {HIRE}+openvino+bfloat16 '
         f'{HIRE}+openvino+int8 --batch 8 --repetitions 8'
