@@ -317,12 +317,17 @@ def _pixels_section(records: Mapping[str, Record]) -> str:
 
 
 def plot_accuracy(records: Mapping[str, Record]) -> Figure:
-    """Plot published accuracy over measured speed: a line from eager to compiled."""
+    """Plot published accuracy over measured speed: eager, and where measured compiled."""
     figure = Figure(figsize=(8, 5), dpi=150, layout='constrained')
     panel = figure.subplots()
     accuracies = published_accuracies()
     points = [
-        (name.startswith('timm:'), published, speeds['eager'], speeds['compiled'])
+        (
+            name.startswith('timm:'),
+            published,
+            speeds['eager'],
+            speeds.get('compiled', speeds['eager']),
+        )
         for name, speeds in compared_speeds(records).items()
         for published in accuracies[name]
     ]
@@ -331,7 +336,8 @@ def plot_accuracy(records: Mapping[str, Record]) -> Figure:
         colour = COLOURS[of_others]
         panel.plot([eager, compiled], [accuracy] * 2, color=colour, linewidth=1.5)
         panel.plot(eager, accuracy, 'o', color=colour, markerfacecolor='white', markersize=7)
-        panel.plot(compiled, accuracy, 'o', color=colour, markersize=7)
+        if compiled != eager:
+            panel.plot(compiled, accuracy, 'o', color=colour, markersize=7)
         # Names of ours are on the right, of others on the left; those of one side move apart.
         close = [
             np.sign(accuracy - other.accuracy)
