@@ -17,7 +17,7 @@ from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.base import FeatureInfo, Stage, VisionMLP
 from mmvmlp.backbones.official_format import OfficialFormat, reshaped, transposed
 from mmvmlp.ops import ChannelMLP, DropPath, RegionMixing, build_norm
-from mmvmlp.ops.pointwise import pointwise
+from mmvmlp.ops.pointwise import is_plain, pointwise
 from mmvmlp.ops.recomputed import WeightedProjection, as_autocast, keeps_for_backward
 from mmvmlp.registry import MODELS
 
@@ -107,7 +107,7 @@ class HireModule(nn.Module):
         # Summing the means saves a feature map for the sum.
         pooled = sum(branch.mean((2, 3)) for branch in (height, width, channel))
         scores = self.reweight(pooled).unflatten(1, (-1, 3))
-        if keeps_for_backward():
+        if keeps_for_backward() and is_plain(self.projection):
             weights = scores.softmax(2).permute(2, 0, 1)[:, :, None]
             return self._projected_sum(height, width, channel, weights)
         weights = scores.softmax(2)[:, :, :, None, None].unbind(2)

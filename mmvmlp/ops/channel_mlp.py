@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mmvmlp.ops.pointwise import pointwise
+from mmvmlp.ops.pointwise import is_plain, pointwise
 from mmvmlp.ops.recomputed import LinearGELULinear, as_autocast, keeps_for_backward
 
 
@@ -35,7 +35,7 @@ class ChannelMLP(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mix the channels at each position: (N, C, H, W) to (N, C, H, W)."""
-        if not keeps_for_backward():
+        if not (keeps_for_backward() and is_plain(self.fc1) and is_plain(self.fc2)):
             return pointwise(self.fc2, pointwise(self.fc1, x, 'gelu'))
         x, weight1, bias1, weight2, bias2 = as_autocast(
             x, self.fc1.weight, self.fc1.bias, self.fc2.weight, self.fc2.bias

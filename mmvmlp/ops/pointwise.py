@@ -40,15 +40,22 @@ def pointwise(conv: nn.Conv2d, x: torch.Tensor, activation: Activation = 'none')
     return functional.relu(mixed) if activation == 'relu' else functional.gelu(mixed)
 
 
+def is_plain(conv: nn.Module) -> bool:
+    """Return True if a convolution may be computed from its parameters, without calling it.
+
+    A module that replaces it, such as an adapter or a quantised layer, and hooks must be called.
+    """
+    hooks = conv._forward_hooks, conv._forward_pre_hooks, conv._backward_hooks
+    return type(conv) is nn.Conv2d and not any(hooks) and not conv._backward_pre_hooks
+
+
 def _is_linear(conv: nn.Conv2d, x: torch.Tensor) -> bool:
     return (
         not torch.is_grad_enabled()
         and runs_as_written(x)
         and torch._C._has_mkldnn
         and not torch.is_autocast_enabled('cpu')
-        and type(conv) is nn.Conv2d
-        and not conv._forward_hooks
-        and not conv._forward_pre_hooks
+        and is_plain(conv)
         and x.dtype == conv.weight.dtype == torch.float32
         and x.numel() > 0
     )

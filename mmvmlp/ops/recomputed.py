@@ -20,7 +20,9 @@ def keeps_for_backward() -> bool:
 
     Compilers choose by themselves what to compute again.
     """
-    return torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    return (
+        torch.is_grad_enabled() and not torch.compiler.is_compiling() and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+    )
 
 
 def as_autocast(*tensors: torch.Tensor) -> list[torch.Tensor]:
@@ -59,7 +61,8 @@ class LinearGELULinear(torch.autograd.Function):
             )
         x, weight1, _, weight2, _ = inputs
         tile = max(1, len(x))
-        if x.device.type == 'cpu':
+        # In lower precision, sums over tiles would lose what a product's own sums keep.
+        if x.device.type == 'cpu' and x.dtype in (torch.float32, torch.float64):
             tile = max(SMALLEST_TILE, TILE_BYTES // (x.element_size() * len(weight1)))
         x_gradient = torch.empty_like(x)
         weight_gradients = torch.zeros_like(weight1), torch.zeros_like(weight2)
@@ -146,21 +149,13 @@ def gathered_convolution(
 
 
 class WeightedProjection(torch.autograd.Function):
-    """Linear layer of a weighted sum of three maps, which is not kept."""
+    """:func:`weighted_projection`, whose weighted sum is not kept."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        first: torch.Tensor,
-        second: torch.Tensor,
-        third: torch.Tensor,
-        weights: torch.Tensor,
-        matrix: torch.Tensor,
-        bias: torch.Tensor,
-    ) -> torch.Tensor:
-        """Compute: three maps (N, tokens, C) and weights (3, N, 1, C) to (N, tokens, C)."""
-        ctx.save_for_backward(first, second, third, weights, matrix, bias)
-        return weighted_projection(first, second, third, weights, matrix, bias)
+    def forward(ctx: Any, *inputs: torch.Tensor) -> torch.Tensor:
+        """Compute the projection."""
+        ctx.save_for_backward(*inputs)
+        return weighted_projection(*inputs)
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
@@ -195,7 +190,19 @@ def weighted_projection(
     matrix: torch.Tensor,
     bias: torch.Tensor,
 ) -> torch.Tensor:
-    """Do as :class:`WeightedProjection`, with the weighted sum kept."""
+    """Apply a linear layer to the weighted sum of three maps.
+
+    Args:
+        first: (N, tokens, C).
+        second: (N, tokens, C).
+        third: (N, tokens, C).
+        weights: (3, N, 1, C).
+        matrix: (out, C).
+        bias: (out).
+
+    Returns:
+        (N, tokens, out).
+    """
     return functional.linear(_weighted_sum(first, second, third, weights), matrix, bias)
 
 

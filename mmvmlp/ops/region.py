@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from mmvmlp.ops.norm import build_norm
+from mmvmlp.ops.pointwise import is_plain
 from mmvmlp.ops.recomputed import (
     GatheredConvolution,
     as_autocast,
@@ -82,7 +83,7 @@ class RegionMixing(nn.Module):
         side = x.shape[self.dim]
         # Constant padding, for exported graphs: the convolution ignores an incomplete last region.
         taken = circular(-self.shift, side + self.region - 1, side, x.device)
-        if keeps_for_backward():
+        if keeps_for_backward() and is_plain(self.reduce):
             x, weight = as_autocast(x, self.reduce.weight)
             reduced = GatheredConvolution.apply(  # type: ignore[no-untyped-call]
                 x, weight, self.dim, taken

@@ -53,6 +53,24 @@ def test_gradients_of_several_tiles():
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.parametrize('training', [True, False])
+@pytest.mark.parametrize('path', ['channel_mlp.fc1', 'channel_mlp.fc2', 'token_mixing.projection'])
+def test_hooked_and_replaced_layers_are_called(path, training):
+    network = mmvmlp.HireMLP(arch=mmvmlp.HireMLP.small_arch).train(training)
+    block, images, called = network.stages[0].blocks[0], torch.randn(2, 3, 64, 64), []
+    parent, _, name = path.rpartition('.')
+    layer = block.get_submodule(path)
+    with torch.set_grad_enabled(training):
+        handle = layer.register_forward_hook(lambda *_: called.append('hooked'))
+        network(images)
+        handle.remove()
+        adapter = torch.nn.Sequential(layer)
+        adapter.register_forward_hook(lambda *_: called.append('replaced'))
+        setattr(block.get_submodule(parent), name, adapter)
+        network(images)
+    assert called == ['hooked', 'replaced']
+
+
 def kept_bytes(network, images):
     """Return the bytes that a network keeps for the backward pass, besides its parameters."""
     parameters = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
