@@ -27,7 +27,7 @@ from torch.export import Dim, ExportedProgram
 
 from mmvmlp.deploy.fuse import fuse
 from mmvmlp.deploy.metadata import OPENVINO_SECTION, describe, describe_outputs
-from mmvmlp.deploy.optional_packages import import_for_deployment
+from mmvmlp.deploy.optional_packages import import_for_deployment, openvino_core
 from mmvmlp.deploy.parts import PARTS
 from mmvmlp.deploy.quantization import calibration_images, quantized
 from mmvmlp.deploy.runtimes import RUNTIMES, load_runtime
@@ -216,7 +216,7 @@ def onnx_contents(
 
 def openvino_model(contents: bytes) -> Any:
     """Read an ONNX file as an ``openvino.Model``."""
-    return import_for_deployment('openvino').Core().read_model(contents)
+    return openvino_core().read_model(contents)
 
 
 def save_openvino(model: Any, file: Path, metadata: Mapping[str, str]) -> None:

@@ -30,7 +30,7 @@ from mmengine.config import Config
 from torch import nn
 
 import mmvmlp
-from mmvmlp.deploy.optional_packages import import_for_deployment
+from mmvmlp.deploy.optional_packages import import_for_deployment, openvino_core
 from mmvmlp.deploy.parts import ExportedPart
 from mmvmlp.deploy.sizes import ImageSizes
 
@@ -123,7 +123,7 @@ def read_metadata(file: str | Path) -> dict[str, str]:
         raise FileNotFoundError(f'exported file {str(file)!r} does not exist')
     try:
         if file.suffix == '.xml':
-            model = import_for_deployment('openvino').Core().read_model(file)
+            model = openvino_core().read_model(file)
             sections = model.rt_info
             written = sections[OPENVINO_SECTION] if OPENVINO_SECTION in sections else {}
             metadata = {key: str(value.value) for key, value in written.items()}

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from mmvmlp.backbones.arguments import positive_integer
-from mmvmlp.deploy.optional_packages import import_for_deployment
+from mmvmlp.deploy.optional_packages import import_for_deployment, openvino_core
 
 Images = npt.NDArray[np.float32] | torch.Tensor
 
@@ -84,9 +84,9 @@ class OpenVino(Runtime):
     precisions = ('fp32', 'bf16')
 
     def __init__(self, model: Path | bytes, threads: int, precision: str) -> None:
-        openvino = import_for_deployment('openvino')
-        self.compiled = openvino.compile_model(
-            openvino.Core().read_model(model),
+        core = openvino_core()
+        self.compiled = core.compile_model(
+            core.read_model(model),
             'CPU',
             {
                 # Without it, processors with bfloat16 compute in that.
