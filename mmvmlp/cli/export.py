@@ -1,7 +1,8 @@
 """Export a trained model to an ONNX file, or to a torch.export program.
 
 A classifier and a segmentor give logits, a detector the feature maps of its backbone and neck, for
-any batch, height and width. The file is compared with the model before it is put into place.
+any batch, height and width; or, with --whole, what it detects in one image of one size. The file is
+compared with the model before it is put into place.
 """
 
 import argparse
@@ -11,6 +12,7 @@ from mmvmlp.cli.arguments import add_config_options
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.config.loading import load_config
 from mmvmlp.deploy.export import export_checkpoint
+from mmvmlp.deploy.whole_export import export_whole_detector
 from mmvmlp.inference.images import find_images
 
 
@@ -43,6 +45,14 @@ def parse_arguments() -> argparse.Namespace:
         action=argparse.BooleanOptionalAction,
         help="export the backbone's inference form (default: yes, but for --int8)",
     )
+    parser.add_argument(
+        '--whole',
+        type=int,
+        nargs=2,
+        metavar=('HEIGHT', 'WIDTH'),
+        help='export a whole detector, from one padded image of this size to boxes, scores, labels '
+        'and masks',
+    )
     add_config_options(parser)
     return parser.parse_args()
 
@@ -51,13 +61,25 @@ def main() -> int:
     """Export."""
     arguments = parse_arguments()
     with one_clear_error():
-        exported = export_checkpoint(
-            load_config(arguments.config, arguments.cfg_options),
-            arguments.checkpoint,
-            arguments.out,
-            fused=arguments.fuse,
-            calibration=find_images(arguments.int8) if arguments.int8 else (),
-        )
+        config = load_config(arguments.config, arguments.cfg_options)
+        if arguments.whole:
+            if arguments.int8:
+                raise ValueError('--whole with --int8: only the pyramid can be quantised')
+            exported = export_whole_detector(
+                config,
+                arguments.checkpoint,
+                arguments.out,
+                *arguments.whole,
+                fused=arguments.fuse is not False,
+            )
+        else:
+            exported = export_checkpoint(
+                config,
+                arguments.checkpoint,
+                arguments.out,
+                fused=arguments.fuse,
+                calibration=find_images(arguments.int8) if arguments.int8 else (),
+            )
     print(
         f'{exported.file}: {exported.metadata["task"]}, differs from the model by at most '
         f'{exported.difference:.0e} of its largest value'

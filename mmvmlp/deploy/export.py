@@ -30,7 +30,7 @@ from mmvmlp.deploy.metadata import OPENVINO_SECTION, describe, describe_outputs
 from mmvmlp.deploy.optional_packages import import_for_deployment, openvino_core
 from mmvmlp.deploy.parts import PARTS
 from mmvmlp.deploy.quantization import calibration_images, quantized
-from mmvmlp.deploy.runtimes import RUNTIMES, load_runtime
+from mmvmlp.deploy.runtimes import RUNTIMES, Runtime, load_runtime
 from mmvmlp.deploy.sizes import ImageSizes
 from mmvmlp.inference.trained_model import load_trained_model
 from mmvmlp.ops.execution import traced_for_runtimes
@@ -115,7 +115,9 @@ def export_checkpoint(
     if file.suffix == '.pt2' or calibration:
         # OpenVINO's integer kernels crash where a map is a single position.
         sizes = replace(sizes, minimum=sizes.traced_minimum)
-    metadata = describe(part, config, sizes, outputs, 'int8' if calibration else 'fp32')
+    metadata = describe(
+        part.model, part.task, config, sizes, outputs, 'int8' if calibration else 'fp32'
+    )
     fused = not calibration if fused is None else fused
     program = export_program(
         PARTS[toolbox](fuse(model)).eval() if fused else part,
@@ -135,18 +137,21 @@ def export_checkpoint(
         if calibration:
             images, tolerance = calibration_images(model, config, calibration), INT8_TOLERANCE
             converted = quantized(converted, images)
-        with tempfile.TemporaryDirectory() as folder:
-            written = Path(folder) / file.name
-            save_openvino(converted, written, metadata)
-            run = load_runtime('openvino', written)
-            difference = largest_difference('openvino', run, part, images[:2], tolerance)
-            # The weights first.
-            parts = (written.with_suffix('.bin'), written)
-            contents = {file.with_name(path.name): path.read_bytes() for path in parts}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    for name, content in contents.items():
-        write_atomically(name, content)
+        contents, difference = openvino_contents(
+            converted,
+            file,
+            metadata,
+            lambda run: largest_difference('openvino', run, part, images[:2], tolerance),
+        )
+    write_files(contents)
     return Exported(file, metadata, difference)
+
+
+def write_files(contents: Mapping[Path, bytes]) -> None:
+    """Put the files of an exported model into their places, in this order."""
+    for file, content in contents.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, content)
 
 
 @torch.no_grad()
@@ -230,6 +235,28 @@ def save_openvino(model: Any, file: Path, metadata: Mapping[str, str]) -> None:
     for key, value in metadata.items():
         model.set_rt_info(value, [OPENVINO_SECTION, key])
     import_for_deployment('openvino').serialize(model, file, file.with_suffix('.bin'))
+
+
+def openvino_contents(
+    model: Any, file: Path, metadata: Mapping[str, str], check: Callable[[Runtime], float]
+) -> tuple[dict[Path, bytes], float]:
+    """Save an ``openvino.Model`` in a temporary folder, and check what was saved.
+
+    Args:
+        model: The model; it is given the metadata.
+        file: The ``.xml`` file that is to be written.
+        metadata: Becomes ``rt_info``.
+        check: From the loaded model to its largest difference.
+
+    Returns:
+        The contents of both files, the weights first; and what the check returned.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / file.name
+        save_openvino(model, written, metadata)
+        difference = check(load_runtime('openvino', written))
+        parts = (written.with_suffix('.bin'), written)
+        return {file.with_name(path.name): path.read_bytes() for path in parts}, difference
 
 
 def program_contents(program: ExportedProgram, metadata: Mapping[str, str]) -> bytes:

@@ -6,7 +6,8 @@ mean, std      JSON lists, of pixels from 0 to 255: the model takes ``(image - m
 channel_order  ``RGB`` or ``BGR``, of the images and of ``mean`` and ``std``
 class_names    JSON list
 minimum_size   smallest height and width in pixels
-fixed_size     the only height and width in pixels; empty if any size is accepted
+fixed_size     the only height and width in pixels, of a whole detector a JSON list of both; empty
+               if any size is accepted
 size_divisor   images are padded below and to the right to multiples of it, after normalisation
 pad_value      value of the padding
 test_pipeline  JSON list: the transforms of the test data, by their names in the toolbox
@@ -27,6 +28,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.model import BaseModel
 from torch import nn
 
 import mmvmlp
@@ -39,26 +41,28 @@ OPENVINO_SECTION = 'mmvmlp'
 
 
 def describe(
-    part: ExportedPart,
+    model: BaseModel,
+    task: str,
     config: Config,
     sizes: ImageSizes,
     outputs: Sequence[Mapping[str, Any]],
     precision: str,
 ) -> dict[str, str]:
-    """Describe a part of a model that is to be exported.
+    """Describe a model of which a part, or the whole, is to be exported.
 
     Args:
-        part: With the weights.
+        model: With the weights.
+        task: Of the model.
         config: Of the model, as :func:`mmvmlp.inference.trained_model.load_trained_model` left it.
         sizes: Sizes of the images.
         outputs: From :func:`describe_outputs`.
         precision: Of the file.
     """
-    model, settings = part.model, config.model.get('data_preprocessor') or {}
+    settings = config.model.get('data_preprocessor') or {}
     mean, std = ([float(value) for value in settings.get(name) or ()] for name in ('mean', 'std'))
     testing = settings.get('test_cfg') or {}
     return {
-        'task': part.task,
+        'task': task,
         'mean': json.dumps(mean or [0.0] * sizes.channels),
         'std': json.dumps(std or [1.0] * sizes.channels),
         # mmpretrain's name and that of the others.
