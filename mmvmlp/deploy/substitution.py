@@ -30,6 +30,11 @@ class ExportedModelHook(Hook):
     def __init__(self, file: str | Path, runtime: str, precision: str = 'fp32') -> None:
         self.file = file
         self.metadata = read_metadata(file)
+        if self.metadata['task'] == 'detection' and self.metadata['fixed_size'].startswith('['):
+            raise ValueError(
+                f'exported file {str(file)!r} is a whole detector, which takes images of one size '
+                "only; mmdet's evaluator tests the pyramid, which is exported without --whole"
+            )
         self.run = load_runtime(runtime, file, precision=precision)
 
     def before_test(self, runner: Any) -> None:

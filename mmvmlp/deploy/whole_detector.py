@@ -223,7 +223,7 @@ class TwoStageDetector(WholeDetector):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         head = self.model.roi_head.bbox_head
         # Decoding asks whether there are any, and the best anchor always is one.
-        torch._check(proposals.shape[0] > 0)
+        torch._check(proposals.shape[0] > 0)  # type: ignore[no-untyped-call]
         logits, deltas = head(roi_features(self.model.roi_head.bbox_roi_extractor, maps, proposals))
         scores = logits.softmax(-1)[:, :-1]
         classes = scores.shape[1]
@@ -247,13 +247,14 @@ class TwoStageDetector(WholeDetector):
         )
         logits = head(roi_features(self.model.roi_head.mask_roi_extractor, maps, boxes))
         of_class = 0 if head.class_agnostic else labels
-        return logits[torch.arange(labels.shape[0]), of_class][:-1].sigmoid()
+        masks: torch.Tensor = logits[torch.arange(labels.shape[0]), of_class][:-1]
+        return masks.sigmoid()
 
 
 def large_enough(boxes: torch.Tensor, config: Any) -> torch.Tensor:
     """Return which boxes have more than the smallest height and width."""
     width, height = (boxes[:, 2:] - boxes[:, :2]).unbind(1)
-    smallest = config.get('min_bbox_size', -1)
+    smallest: float = config.get('min_bbox_size', -1)
     return (width > smallest) & (height > smallest)
 
 
@@ -281,7 +282,8 @@ def kept_by_suppression(
     distance = torch.where(accepted[:, None], boxes, 0).max() + 1
     apart = boxes + (groups.to(boxes) * distance)[:, None]
     kept = nms(apart[candidates], ranks[candidates], config.nms.iou_threshold)
-    return candidates[kept[: config.max_per_img]]
+    best: torch.Tensor = kept[: config.max_per_img]
+    return candidates[best]
 
 
 def roi_features(extractor: Any, maps: Sequence[torch.Tensor], boxes: torch.Tensor) -> torch.Tensor:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +75,9 @@ def export_whole_detector(
     images = scenes(model, height, width)
     padded = tuple(images[0].shape[2:])
     if padded != (height, width):
-        raise ValueError(f'{given}: the model pads such images; name the size {padded}')
+        raise ValueError(
+            f'{given}: the model pads such images to {padded[0]} {padded[1]}; name that'
+        )
     detector = whole_detector(fuse(model) if fused else model, height, width).eval()
     expected = [predictions(model, image) for image in images]
     if not any(len(detections[1]) for detections in expected):
@@ -84,11 +86,14 @@ def export_whole_detector(
             'it; train it, or lower score_thr of its test_cfg by --cfg-options'
         )
     names = detector.output_names()
-    sizes = replace(ImageSizes.of(model), minimum=max(height, width))
+    sizes = ImageSizes.of(model)
     metadata = describe(
         model, detector.task, config, sizes, [{'name': name} for name in names], 'fp32'
     ) | {'minimum_size': str(min(height, width)), 'fixed_size': json.dumps([height, width])}
-    contents = onnx_contents(_program(detector, images[0]), names, metadata)
+    with warnings.catch_warnings():
+        # torchvision's suppression uses a deprecated name of PyTorch.
+        warnings.simplefilter('ignore', FutureWarning)
+        contents = onnx_contents(_program(detector, images[0]), names, metadata)
     difference = max(
         largest_difference(name, load_runtime(name, contents), images, expected)
         for name in RUNTIMES
@@ -181,10 +186,11 @@ def largest_difference(
     largest = 0.0
     for image, theirs in zip(images, expected, strict=True):
         ours = [torch.as_tensor(output) for output in run(image)]
-        where = f'in {runtime}, {len(ours[1])} detections instead of {len(theirs[1])}'
-        message = f'the exported detector is not the model: {where}'
         if len(ours[1]) != len(theirs[1]):
-            raise ValueError(message)
+            raise ValueError(
+                f'the exported detector is not the model: in {runtime}, {len(ours[1])} detections '
+                f'instead of {len(theirs[1])}'
+            )
         if not len(ours[1]):
             continue
         # Scores that are equal but for rounding may come in another order.
@@ -192,8 +198,10 @@ def largest_difference(
         distances = boxes.maximum((ours[1][:, None] - theirs[1]).abs())
         distances[ours[2][:, None] != theirs[2]] = torch.inf
         match = distances.argmin(0)
-        if len(match.unique()) < len(match):
-            raise ValueError(f'{message}, but not the same')
+        if len(set(match.tolist())) < len(match):
+            raise ValueError(
+                f'the exported detector is not the model: in {runtime}, detections are others'
+            )
         differences = {
             'boxes': boxes[match, torch.arange(len(match))],
             'scores': (ours[1][match] - theirs[1]).abs(),
