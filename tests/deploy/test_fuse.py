@@ -12,6 +12,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 
 import mmvmlp
 from mmvmlp import fuse
+from mmvmlp.analysis.precision import LARGEST_ERRORS, PRECISIONS, measure_precision
 from mmvmlp.backbones.base import registered_families
 from mmvmlp.ops.fused_linear import FusedLinear
 
@@ -193,21 +194,11 @@ def test_compiled_graphs_call_fused_blocks_as_operators(family):
 
 
 @every_family
-@torch.no_grad()
 def test_reduced_precision_errs_no_more_than_in_the_ordinary_form(family):
-    backbone = trained(family)
-    fused = fuse(backbone)
-    images = torch.randn(2, 3, 97, 130)
-    expected = backbone(images)
-
-    def error(maps):
-        return max(
-            ((one.float() - other).abs().max() / other.abs().max()).item()
-            for one, other in zip(maps, expected, strict=True)
-        )
-
-    with torch.autocast('cpu', torch.bfloat16):
-        ordinary, ours = backbone(images), fused(images)
-    assert {level.dtype for level in ours} == {level.dtype for level in ordinary}
-    assert error(ours) < max(0.03, 2 * error(ordinary))
-    assert error(copy.deepcopy(fused).bfloat16()(images.bfloat16())) < 0.05
+    errors = {
+        (each.precision, each.fused): each.maps
+        for each in measure_precision(trained(family), torch.randn(2, 3, 97, 130))
+    }
+    for precision in PRECISIONS:
+        assert errors[precision, True] < 2 * errors[precision, False]
+        assert errors[precision, True] < LARGEST_ERRORS[precision.dtype]
