@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from mmvmlp.backbones.arguments import positive_integer
+from mmvmlp.deploy.metadata import OPENVINO_SECTION
 from mmvmlp.deploy.optional_packages import import_for_deployment, openvino_core
 
 Images = npt.NDArray[np.float32] | torch.Tensor
@@ -34,6 +35,9 @@ class Runtime(ABC):
     precisions: ClassVar[tuple[str, ...]]
     """Arithmetic that can be asked of it; integer operations of the file stay as they are."""
 
+    minimum_size: int
+    """Smallest height and width of the images in pixels; 1 if the file states none."""
+
     def __call__(self, images: Images) -> list[npt.NDArray[np.float32]]:
         """Run the model.
 
@@ -42,9 +46,18 @@ class Runtime(ABC):
 
         Returns:
             The outputs, in the order of the file.
+
+        Raises:
+            ValueError: If the images are smaller than the file accepts; runtimes may crash on them.
         """
         if isinstance(images, torch.Tensor):
             images = images.detach().cpu().numpy()
+        height, width = images.shape[2:]
+        if min(height, width) < self.minimum_size:
+            raise ValueError(
+                f'images of {height}x{width} pixels: the exported model accepts at least '
+                f'{self.minimum_size}x{self.minimum_size}'
+            )
         return self._run(np.ascontiguousarray(images, dtype=np.float32))
 
     @abstractmethod
@@ -70,6 +83,8 @@ class OnnxRuntime(Runtime):
         self.session = onnxruntime.InferenceSession(
             source, options, providers=['CPUExecutionProvider']
         )
+        stated = self.session.get_modelmeta().custom_metadata_map
+        self.minimum_size = int(stated.get('minimum_size', 1))
 
     def _run(self, images: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
         outputs: list[npt.NDArray[np.float32]] = self.session.run(None, {'images': images})
@@ -85,8 +100,17 @@ class OpenVino(Runtime):
 
     def __init__(self, model: Path | bytes, threads: int, precision: str) -> None:
         core = openvino_core()
+        read = core.read_model(model)
+        # The second has the metadata of an ONNX file.
+        for section in (OPENVINO_SECTION, 'framework'):
+            stated = read.rt_info[section] if section in read.rt_info else {}
+            if 'minimum_size' in stated:
+                self.minimum_size = int(stated['minimum_size'].value)
+                break
+        else:
+            self.minimum_size = 1
         self.compiled = core.compile_model(
-            core.read_model(model),
+            read,
             'CPU',
             {
                 # Without it, processors with bfloat16 compute in that.
