@@ -177,9 +177,12 @@ def test_an_integer_model_is_close_to_the_detector(folder, run, tmp_path):
     metadata = read_metadata(folder / 'int8.xml')
     assert metadata['precision'] == 'int8'
     assert json.loads(metadata['outputs'])[3] == {'name': 'map3', 'channels': 64, 'stride': 32}
+    integer = load_runtime('openvino', folder / 'int8.xml')
+    with pytest.raises(ValueError, match=r'32x32 pixels.* at least 96x96'):
+        integer(torch.randn(1, 3, 32, 32))
     images = torch.randn(2, 3, 160, 224)
     for ours, theirs in zip(
-        load_runtime('openvino', folder / 'int8.xml')(images),
+        integer(images),
         model.extract_feat(images),
         strict=True,
     ):
