@@ -68,7 +68,7 @@ def test_unknown_names_suggest_the_closest_and_list_the_known_ones(name, closest
 @pytest.mark.parametrize('name', ['', 'resnet50', 't', None, 3])
 def test_names_of_nothing_are_refused(name):
     with pytest.raises(
-        ValueError, match=f'name={name!r} is not a backbone; accepted are hire_mlp_tiny'
+        ValueError, match=f'name={name!r} is not a backbone; accepted are .*hire_mlp_tiny'
     ):
         mmvmlp.build_classifier(name)
 

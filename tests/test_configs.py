@@ -11,6 +11,7 @@ from leaf_configs import CONFIGS, by_method_and_family
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmvmlp.backbones.base import registered_families
@@ -105,7 +106,7 @@ def test_weights_are_decayed_and_norms_and_biases_are_not(path):
     norms = {
         id(parameter)
         for module in model.modules()
-        if isinstance(module, (_BatchNorm, LayerNorm2d, Affine, LayerScale))
+        if isinstance(module, (_BatchNorm, nn.GroupNorm, LayerNorm2d, Affine, LayerScale))
         for parameter in module.parameters()
     }
     for name, parameter in model.named_parameters():

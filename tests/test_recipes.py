@@ -23,7 +23,7 @@ class Recipe(NamedTuple):
 COCO_1X = Recipe('AdamW', 1e-4, 0.05, 16, 12, 500)
 DEIT = Recipe('AdamW', 1e-3, 0.05, 1024, 300, 20)
 RECIPES = {
-    '(mask_rcnn|retinanet)_.*(?<!_3x)': COCO_1X,
+    '((cascade_)?mask_rcnn|retinanet)_.*(?<!_3x)': COCO_1X,
     '(cascade_)?mask_rcnn_.*_3x': COCO_1X._replace(length=36),
     'upernet_.*(?<!_160k)': Recipe('AdamW', 1.2e-4, 0.01, 32, 80_000, 800),
     'upernet_.*_160k': Recipe('AdamW', 6e-5, 0.01, 16, 160_000, 1500),
@@ -41,13 +41,27 @@ CONFIGS = [
     if not re.fullmatch(UNPUBLISHED, path.stem)
 ]
 DROP_PATH_RATES = {
+    'classify_as_mlp_{}': {'t': 0.2, 's': 0.3, 'b': 0.5},
+    'mask_rcnn_as_mlp_{}': {'t': 0.2, 's': 0.2},
+    'mask_rcnn_as_mlp_{}_3x': {'t': 0.2, 's': 0.2},
+    'cascade_mask_rcnn_as_mlp_{}': {'t': 0.1, 's': 0.1, 'b': 0.2},
+    'cascade_mask_rcnn_as_mlp_{}_3x': {'t': 0.2, 's': 0.2, 'b': 0.3},
+    'upernet_as_mlp_{}_160k': {'t': 0.3, 's': 0.3, 'b': 0.5},
     'mask_rcnn_hire_mlp_{}': {'t': 0.0, 's': 0.1, 'b': 0.2, 'l': 0.3},
     'upernet_hire_mlp_{}': {'s': 0.2},
     'classify_smlpnet_{}': {'t': 0.0, 's': 0.2, 'b': 0.3},
     'classify_resmlp_{}': {'s12': 0.05},
 }
 # Sides that the shorter side is scaled to before a crop of 224 pixels: 0.875 and 0.9 of it.
-TEST_SIDES = {'hire_mlp_s': 256, 'smlpnet_s': 256, 'resmlp_s12': 248, 'mlp_mixer_b16': 256}
+TEST_SIDES = {
+    'as_mlp_s': 256,
+    'hire_mlp_s': 256,
+    'smlpnet_s': 256,
+    'resmlp_s12': 248,
+    'mlp_mixer_b16': 256,
+}
+# Detectors whose published 1x schedule trains with random short sides of 480-800.
+MULTISCALE = '(cascade_)?mask_rcnn_as_mlp_.*'
 
 
 @pytest.mark.parametrize('name', CONFIGS)
@@ -93,11 +107,20 @@ def test_smlpnet_averages_its_weights_as_its_code_does():
 
 
 @pytest.mark.parametrize(
-    'name', [name for name in CONFIGS if re.fullmatch('(mask_rcnn|retinanet)_.*(?<!_3x)', name)]
+    'name',
+    [n for n in CONFIGS if re.fullmatch('((cascade_)?mask_rcnn|retinanet)_.*(?<!_3x)', n)],
 )
 def test_detectors_see_images_of_the_published_size(name):
     pipeline = load_config(f'configs/{name}.py').train_dataloader.dataset.pipeline
-    assert [step.scale for step in pipeline if 'scale' in step] == [(1333, 800)]
+    several = re.fullmatch(MULTISCALE, name)
+    published = [(1333, 480), (1333, 800)] if several else (1333, 800)
+    assert [step.scale for step in pipeline if 'scale' in step] == [published]
+
+
+def test_as_mlps_classifier_clips_gradients_and_ends_low():
+    config = load_config('configs/classify_as_mlp_t.py')
+    assert config.optim_wrapper.clip_grad.max_norm == 5
+    assert config.param_scheduler[-1].eta_min == 5e-6
 
 
 def test_segmentors_have_the_released_auxiliary_head_and_scales():

@@ -1,5 +1,6 @@
 """Backbones, one file per family, and their common base classes."""
 
+from mmvmlp.backbones.as_mlp import ASMLP, ASMLPArchitecture
 from mmvmlp.backbones.base import FeatureInfo, VisionMLP
 from mmvmlp.backbones.hire_mlp import HireMLP, HireMLPArchitecture
 from mmvmlp.backbones.mlp_mixer import MLPMixer, MLPMixerArchitecture
@@ -8,6 +9,8 @@ from mmvmlp.backbones.s2_mlp import S2MLP, S2MLPArchitecture
 from mmvmlp.backbones.smlpnet import SMLPNet, SMLPNetArchitecture
 
 __all__ = [
+    'ASMLP',
+    'ASMLPArchitecture',
     'FeatureInfo',
     'HireMLP',
     'HireMLPArchitecture',

@@ -2,11 +2,13 @@
 
 from mmvmlp.ops.affine import Affine
 from mmvmlp.ops.axial import AxialMixing
+from mmvmlp.ops.axial_shift import axial_shift
 from mmvmlp.ops.channel_mlp import ChannelMLP
 from mmvmlp.ops.dense import DenseMixing
 from mmvmlp.ops.drop_path import DropPath
 from mmvmlp.ops.layer_norm import LayerNorm2d
 from mmvmlp.ops.layer_scale import LayerScale
+from mmvmlp.ops.map_norm import MapNorm
 from mmvmlp.ops.norm import build_norm
 from mmvmlp.ops.patch_embedding import PatchEmbedding
 from mmvmlp.ops.region import RegionMixing
@@ -22,9 +24,11 @@ __all__ = [
     'DropPath',
     'LayerNorm2d',
     'LayerScale',
+    'MapNorm',
     'PatchEmbedding',
     'RegionMixing',
     'Resolution',
+    'axial_shift',
     'build_norm',
     'resampled',
     'spatial_shift',

@@ -25,18 +25,37 @@ class ChannelNormalisation(nn.Module):
         return functional.layer_norm(x, x.shape[-1:], eps=self.eps)
 
 
+class MapNormalisation(nn.Module):
+    """Normalisation of each image's feature map as a whole, without scale and offset.
+
+    Args:
+        eps: Added to the variance.
+    """
+
+    def __init__(self, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise: (N, ..., C) to (N, ..., C)."""
+        # One group: the order of channels and positions does not matter.
+        return torch.group_norm(x, 1, eps=self.eps)
+
+
 def split_norm(norm: nn.Module) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
     """Split a norm into what depends on the input, and a scale and an offset for each channel.
 
     Args:
-        norm: Batch norm in evaluation mode, layer norm, affine layer, or none (``nn.Identity``).
+        norm: Batch norm in evaluation mode, layer norm, group norm with one group, or affine layer.
 
     Returns:
-        Normalisation of (..., C); scale and offset (C) in float64, to be applied after it.
+        Normalisation of (N, ..., C); scale and offset (C) in float64, to be applied after it.
 
     Raises:
-        ValueError: If the norm has no such form, as a group norm.
+        ValueError: If the norm has no such form, as a group norm with several groups.
     """
+    if isinstance(norm, nn.GroupNorm) and norm.num_groups == 1 and norm.affine:
+        return MapNormalisation(norm.eps), norm.weight.double(), norm.bias.double()
     if isinstance(norm, LayerNorm2d):
         return ChannelNormalisation(norm.eps), norm.weight.double(), norm.bias.double()
     if isinstance(norm, Affine):
@@ -51,7 +70,8 @@ def split_norm(norm: nn.Module) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
             offset = offset + norm.bias.double()
         return nn.Identity(), scale, offset
     raise ValueError(
-        f'{norm}: a batch norm with running statistics, a layer norm or an affine layer is accepted'
+        f'{norm}: a batch norm with running statistics, a layer norm, a group norm with one group '
+        'or an affine layer is accepted'
     )
 
 

@@ -12,8 +12,8 @@ def build_norm(norm_cfg: Mapping[str, Any], channels: int) -> nn.Module:
     """Build a norm layer from its config.
 
     Args:
-        norm_cfg: A type (``'BN'``, ``'SyncBN'``, ``'LN2d'``, ``'Affine'``, or any norm that mmcv
-            registers) with its arguments, and optionally ``requires_grad``.
+        norm_cfg: A type (``'BN'``, ``'SyncBN'``, ``'LN2d'``, ``'GN1'``, ``'Affine'``, or any norm
+            that mmcv registers) with its arguments, and optionally ``requires_grad``.
         channels: Number of channels to normalise.
 
     Raises:
@@ -28,8 +28,8 @@ def build_norm(norm_cfg: Mapping[str, Any], channels: int) -> nn.Module:
     if layer is None:
         raise ValueError(
             f"norm_cfg={dict(norm_cfg)!r}: 'type' must name a registered norm layer, such as 'BN', "
-            "'SyncBN', 'LN2d' or 'Affine' (others, such as 'GN', are registered by importing "
-            'mmcv.cnn)'
+            "'SyncBN', 'LN2d', 'GN1' or 'Affine' (others, such as 'GN', are registered by "
+            'importing mmcv.cnn)'
         )
     if type_name == 'GN':
         options['num_channels'] = channels

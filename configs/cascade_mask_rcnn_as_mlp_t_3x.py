@@ -1,0 +1,3 @@
+_base_ = ['_base_/cascade_mask_rcnn_3x.py', '_base_/backbones/as_mlp_t.py']
+
+model = dict(backbone=_base_.cascade_3x_backbone, neck=dict(in_channels=_base_.channels))

@@ -1,0 +1,6 @@
+_base_ = '_base_/mask_rcnn_digits.py'
+
+model = dict(
+    backbone=dict(type='mmvmlp.ASMLP', arch=dict(depths=(2, 2, 4, 2), channels=48)),
+    neck=dict(in_channels=[48, 96, 192, 384]),
+)
