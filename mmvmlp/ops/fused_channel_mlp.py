@@ -5,7 +5,7 @@ from torch import nn
 
 from mmvmlp.ops.channel_mlp import ChannelMLP
 from mmvmlp.ops.execution import runs_as_written
-from mmvmlp.ops.folding import MapNormalisation, pointwise_weights, split_norm
+from mmvmlp.ops.folding import pointwise_weights, split_norm
 from mmvmlp.ops.fused_linear import FusedLinear
 from mmvmlp.ops.layer_scale import LayerScale
 
@@ -19,8 +19,7 @@ class FusedChannelMLP(nn.Module):
     """Computes x + LayerScale(ChannelMLP(norm(x))).
 
     Args:
-        norm: Norm before the MLP: batch norm, layer norm, group norm with one
-            group, or affine layer.
+        norm: Norm before the MLP, of a kind that :func:`~mmvmlp.ops.folding.split_norm` accepts.
         mlp: Channel MLP.
         scale: LayerScale after the MLP; by default none.
 
@@ -31,11 +30,7 @@ class FusedChannelMLP(nn.Module):
     def __init__(self, norm: nn.Module, mlp: ChannelMLP, scale: LayerScale | None = None) -> None:
         super().__init__()
         dtype = mlp.fc1.weight.dtype
-        normalisation, gain, offset = split_norm(norm)
-        # A tile does not have the statistics of its map.
-        of_map = isinstance(normalisation, MapNormalisation)
-        self.map_normalisation = normalisation if of_map else nn.Identity()
-        self.normalisation = nn.Identity() if of_map else normalisation
+        self.normalisation, gain, offset = split_norm(norm)
         weight, bias = pointwise_weights(mlp.fc1)
         self.fc1 = FusedLinear(weight * gain, bias + weight @ offset, dtype, 'gelu')
         weight, bias = pointwise_weights(mlp.fc2)
@@ -45,19 +40,20 @@ class FusedChannelMLP(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mix the channels at each position, and add the input: (N, ..., C) to (N, ..., C)."""
-        source = self.map_normalisation(x)
+        # Before the map is tiled: a tile does not have the statistics of its map.
+        normalised = self.normalisation(x)
         if not runs_as_written(x):
-            return self._mix(source, x)
+            return self._mix(normalised, x)
         tokens = x.reshape(-1, x.shape[-1])
         tile = max(SMALLEST_TILE, TILE_BYTES // (x.element_size() * len(self.fc1.bias)))
         if len(tokens) <= tile:
-            return self._mix(source, x)
+            return self._mix(normalised, x)
         mixed = torch.empty_like(tokens)
-        tiles = (torch.split(each, tile) for each in (source.reshape(tokens.shape), tokens, mixed))
-        for normalised, added, target in zip(*tiles, strict=True):
-            target.copy_(self._mix(normalised, added))
+        maps = normalised.reshape(tokens.shape), tokens, mixed
+        for source, added, target in zip(*(torch.split(m, tile) for m in maps), strict=True):
+            target.copy_(self._mix(source, added))
         return mixed.view(x.shape)
 
-    def _mix(self, source: torch.Tensor, added: torch.Tensor) -> torch.Tensor:
-        mixed: torch.Tensor = self.fc2(self.fc1(self.normalisation(source)), added=added)
+    def _mix(self, normalised: torch.Tensor, added: torch.Tensor) -> torch.Tensor:
+        mixed: torch.Tensor = self.fc2(self.fc1(normalised), added=added)
         return mixed

@@ -20,9 +20,10 @@ def keeps_for_backward() -> bool:
 
     Compilers choose by themselves what to compute again.
     """
-    return (
-        torch.is_grad_enabled() and not torch.compiler.is_compiling() and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
-    )
+    if torch.compiler.is_compiling():
+        return False
+    traced: bool = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+    return torch.is_grad_enabled() and not traced
 
 
 def as_autocast(*tensors: torch.Tensor) -> list[torch.Tensor]:
