@@ -51,6 +51,10 @@ _NEIGHBOURS = (
     'hire_mlp_small+fuse --against smlpnet_tiny+fuse resmlp_s24+fuse timm:convnext_tiny '
     'timm:swin_tiny_patch4_window7_224 timm:poolformer_s24 timm:resnet50'
 )
+_NEIGHBOURS_COMPILED = (
+    'hire_mlp_small+fuse+compile timm:convnext_tiny+compile '
+    'timm:swin_tiny_patch4_window7_224+compile timm:resnet50+compile'
+)
 
 RUNS = {
     'hire_224_b8': Run(
@@ -71,14 +75,16 @@ RUNS = {
         for ours in ('smlpnet_tiny', 's2_mlp_deep')
     },
     **{
-        f'{ours}_224_b8': Run(f'{_also_compiled(timm, ours)} --batch 8 --repetitions 5')
+        f'{ours}_224_b8': Run(
+            f'{_also_compiled(timm, ours)} {timm}+compile --batch 8 --repetitions 5'
+        )
         for ours, timm in (
             ('resmlp_s12', 'timm:resmlp_12_224'),
             ('mlp_mixer_b16', 'timm:mixer_b16_224'),
         )
     },
-    'neighbours_224_b8': Run(f'{_NEIGHBOURS} --batch 8 --repetitions 6'),
-    'neighbours_224_b1': Run(f'{_NEIGHBOURS} --repetitions 12'),
+    'neighbours_224_b8': Run(f'{_NEIGHBOURS} {_NEIGHBOURS_COMPILED} --batch 8 --repetitions 6'),
+    'neighbours_224_b1': Run(f'{_NEIGHBOURS} {_NEIGHBOURS_COMPILED} --repetitions 12'),
     'runtimes_224_b8': Run(
         f'{HIRE} --against {HIRE}+fuse {HIRE}+onnxruntime {HIRE}+openvino {HIRE}+openvino+bfloat16 '
         f'{HIRE}+openvino+int8 --batch 8 --repetitions 8'
