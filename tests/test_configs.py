@@ -118,7 +118,7 @@ def test_weights_are_decayed_and_norms_and_biases_are_not(path):
 # The fields of a config in which networks of one method and family may differ, beside variables
 # that only the file itself uses. tests/test_recipes.py has the published value of each.
 OF_A_NETWORK = re.compile(
-    r'model\.(backbone\.(arch|drop_path_rate)|(neck|neck\.\d|\w*head)\.in_channels)'
+    r'model\.(backbone\.(arch|drop_path_rate)|neck(\.\d)?\.(in_channels|stride)|\w*head\.in_channels)'
     r'|optim_wrapper\.optimizer\.lr|train_dataloader\.batch_size|auto_scale_lr\.base_batch_size'
 )
 
