@@ -59,6 +59,7 @@ TEST_SIDES = {
     'smlpnet_s': 256,
     'resmlp_s12': 248,
     'mlp_mixer_b16': 256,
+    'wave_mlp_s': 248,
 }
 # Detectors whose published 1x schedule trains with random short sides of 480-800.
 MULTISCALE = '(cascade_)?mask_rcnn_as_mlp_.*'

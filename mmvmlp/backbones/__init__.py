@@ -7,6 +7,7 @@ from mmvmlp.backbones.mlp_mixer import MLPMixer, MLPMixerArchitecture
 from mmvmlp.backbones.resmlp import ResMLP, ResMLPArchitecture
 from mmvmlp.backbones.s2_mlp import S2MLP, S2MLPArchitecture
 from mmvmlp.backbones.smlpnet import SMLPNet, SMLPNetArchitecture
+from mmvmlp.backbones.wave_mlp import WaveMLP, WaveMLPArchitecture
 
 __all__ = [
     'ASMLP',
@@ -23,4 +24,6 @@ __all__ = [
     'SMLPNet',
     'SMLPNetArchitecture',
     'VisionMLP',
+    'WaveMLP',
+    'WaveMLPArchitecture',
 ]

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mmvmlp.ops import RegionMixing
+from mmvmlp.ops import RegionMixing, SplitAttention
 from mmvmlp.ops.execution import runs_as_written
 from mmvmlp.ops.folding import channel_affine, pointwise_weights
 from mmvmlp.ops.fused_block import FusedBlock
@@ -173,7 +173,7 @@ class FusedHireModule(nn.Module):
         height: Height branch.
         width: Width branch.
         channel: Channel branch.
-        reweight: MLP of the branch weights.
+        reweight: Weights of the branches.
         projection: Projection.
     """
 
@@ -182,7 +182,7 @@ class FusedHireModule(nn.Module):
         height: FusedRegionMixing,
         width: FusedRegionMixing,
         channel: FusedLinear,
-        reweight: nn.Sequential,
+        reweight: SplitAttention,
         projection: FusedLinear,
     ) -> None:
         super().__init__()
@@ -204,7 +204,7 @@ class FusedHireModule(nn.Module):
             pooled = self.height.mean(by_height, height, width)
             pooled = pooled + self.width.mean(by_width, height, width)
             pooled = pooled + self.channel(x.mean((1, 2)))
-            weights = self._weights(pooled).to(x.dtype).unbind(2)
+            weights = self.reweight(pooled).to(x.dtype).unbind(2)
             return self._add_composed(x, by_height, by_width, weights)
         branches = (
             self.height.in_order(self.height.expand(by_height), height, width),
@@ -213,14 +213,10 @@ class FusedHireModule(nn.Module):
         )
         return self._add_weighted(x, branches)
 
-    def _weights(self, pooled: torch.Tensor) -> torch.Tensor:
-        scores: torch.Tensor = self.reweight(pooled)
-        return scores.view(-1, scores.shape[1] // 3, 3).softmax(2)
-
     def _add_weighted(self, x: torch.Tensor, branches: tuple[torch.Tensor, ...]) -> torch.Tensor:
         height, width, channel = branches
         pooled = height.mean((1, 2)) + width.mean((1, 2)) + channel.mean((1, 2))
-        weights = self._weights(pooled)[:, None, None].to(x.dtype).unbind(4)
+        weights = self.reweight(pooled)[:, None, None].to(x.dtype).unbind(4)
         mixed = (channel * weights[2]).addcmul(height, weights[0]).addcmul(width, weights[1])
         added: torch.Tensor = self.projection(mixed, added=x)
         return added

@@ -16,9 +16,9 @@ from torch import nn
 from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.base import FeatureInfo, Stage, VisionMLP
 from mmvmlp.backbones.official_format import OfficialFormat, reshaped, transposed
-from mmvmlp.ops import ChannelMLP, DropPath, RegionMixing, build_norm
-from mmvmlp.ops.pointwise import is_plain, pointwise
-from mmvmlp.ops.recomputed import WeightedProjection, as_autocast, keeps_for_backward
+from mmvmlp.ops import ChannelMLP, DropPath, RegionMixing, SplitAttention, build_norm
+from mmvmlp.ops.pointwise import pointwise
+from mmvmlp.ops.split_attention import attended_projection
 from mmvmlp.registry import MODELS
 
 
@@ -77,9 +77,6 @@ class ConvNormReLU(nn.Sequential):
 class HireModule(nn.Module):
     """Token mixing: height, width and channel branches, reweighted per channel, and projected.
 
-    The weights are a softmax over the branches: an MLP (C to C/4 to 3C) of the branches' sum,
-    averaged over all positions.
-
     Source: official class ``HireMLP``, with its ``reweight`` and ``proj``.
 
     Args:
@@ -94,43 +91,13 @@ class HireModule(nn.Module):
         self.height = RegionMixing(channels, region, shift, 'height', norm_cfg)
         self.width = RegionMixing(channels, region, shift, 'width', norm_cfg)
         self.channel = nn.Conv2d(channels, channels, 1)
-        self.reweight = nn.Sequential(
-            nn.Linear(channels, channels // 4),
-            nn.GELU(),
-            nn.Linear(channels // 4, channels * 3),
-        )
+        self.reweight = SplitAttention(channels)
         self.projection = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mix tokens: (N, C, H, W) to (N, C, H, W)."""
-        height, width, channel = self.height(x), self.width(x), pointwise(self.channel, x)
-        # Summing the means saves a feature map for the sum.
-        pooled = sum(branch.mean((2, 3)) for branch in (height, width, channel))
-        scores = self.reweight(pooled).unflatten(1, (-1, 3))
-        if keeps_for_backward() and is_plain(self.projection):
-            weights = scores.softmax(2).permute(2, 0, 1)[:, :, None]
-            return self._projected_sum(height, width, channel, weights)
-        weights = scores.softmax(2)[:, :, :, None, None].unbind(2)
-        mixed = height * weights[0] + width * weights[1] + channel * weights[2]
-        return pointwise(self.projection, mixed)
-
-    def _projected_sum(
-        self,
-        height: torch.Tensor,
-        width: torch.Tensor,
-        channel: torch.Tensor,
-        weights: torch.Tensor,
-    ) -> torch.Tensor:
-        batch, channels, *sides = height.shape
-        assert self.projection.bias is not None
-        *maps, weights, matrix, bias = as_autocast(
-            height, width, channel, weights, self.projection.weight, self.projection.bias
-        )
-        tokens = (each.permute(0, 2, 3, 1).flatten(1, 2) for each in maps)
-        projected: torch.Tensor = WeightedProjection.apply(  # type: ignore[no-untyped-call]
-            *tokens, weights, matrix.flatten(1), bias
-        )
-        return projected.view(batch, *sides, channels).permute(0, 3, 1, 2)
+        branches = self.height(x), self.width(x), pointwise(self.channel, x)
+        return attended_projection(branches, self.reweight, self.projection)
 
 
 class HireBlock(nn.Module):

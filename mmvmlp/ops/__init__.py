@@ -14,6 +14,7 @@ from mmvmlp.ops.patch_embedding import PatchEmbedding
 from mmvmlp.ops.region import RegionMixing
 from mmvmlp.ops.resample import RESOLUTIONS, Resolution, resampled
 from mmvmlp.ops.shift import spatial_shift
+from mmvmlp.ops.split_attention import SplitAttention
 
 __all__ = [
     'RESOLUTIONS',
@@ -28,6 +29,7 @@ __all__ = [
     'PatchEmbedding',
     'RegionMixing',
     'Resolution',
+    'SplitAttention',
     'axial_shift',
     'build_norm',
     'resampled',

@@ -277,10 +277,14 @@ def test_fields_of_an_architecture_may_be_lists_and_numbers_of_numpy(family):
 
 @every_family
 def test_an_mlp_without_hidden_channels_is_refused(family):
-    small_arch = family.small_arch
-    family(arch={**small_arch, 'mlp_ratio': 0.125})
+    def arch(ratio):
+        if hasattr(next(iter(family.variants.values())), 'mlp_ratios'):
+            return {**family.small_arch, 'mlp_ratios': (ratio,) * 4}
+        return {**family.small_arch, 'mlp_ratio': ratio}
+
+    family(arch=arch(0.125))
     with pytest.raises(ValueError, match='mlp_ratio=0.12: .*1/8 is accepted'):
-        family(arch={**small_arch, 'mlp_ratio': 0.12})
+        family(arch=arch(0.12))
 
 
 @pytest.mark.parametrize('resolution', ['resize', 'window'])

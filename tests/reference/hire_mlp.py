@@ -61,5 +61,7 @@ def hire_module(x: torch.Tensor, module: HireModule) -> torch.Tensor:
         [region_mixing(x, module.height), region_mixing(x, module.width), module.channel(x)], -1
     )
     pooled = branches.sum(-1).mean((2, 3))
-    weights = module.reweight(pooled).reshape(batch, channels, 3).softmax(-1)
+    for layer in module.reweight:
+        pooled = layer(pooled)
+    weights = pooled.reshape(batch, channels, 3).softmax(-1)
     return module.projection((branches * weights[:, :, None, None]).sum(-1))
