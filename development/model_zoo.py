@@ -6,7 +6,7 @@ Run as ``python -m development.model_zoo``.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +83,20 @@ def _table(models: Sequence[dict[str, Any]]) -> str:
             for result in model.get('Results', [])
             for name, value in result['Metrics'].items()
         ]
-        notes = [published[key] for key in ('Source', 'Note') if key in published]
-        rows.append([*cells, ', '.join(metrics), '. '.join(notes)])
+        source = [published['Source'], *_notes(published)] if published else []
+        rows.append([*cells, ', '.join(metrics), '. '.join(source)])
     headings = ['config', 'parameters (M)', 'published', 'MACs (G)', 'published']
     return markdown_table([*headings, 'published result', 'source'], rows).replace(
         '-0.0 %', '0.0 %'
     )
+
+
+def _notes(published: Mapping[str, Any]) -> list[str]:
+    notes = published.get('Notes', {})
+    return [
+        f'{" and ".join(key for key in notes if notes[key] == note)}: {note}'
+        for note in dict.fromkeys(notes.values())
+    ]
 
 
 def main() -> None:

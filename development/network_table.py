@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 import torch
+from mmengine.config import Config
 
 from development.generated_document import markdown_table, with_sections
 from mmvmlp.backbones.base import VisionMLP, registered_families
@@ -21,12 +22,13 @@ SECTION = 'networks'
 
 
 def network_table() -> str:
-    """Return a Markdown table of the registered families, with the size of each network."""
+    """Return a Markdown table of the registered families: sizes, and names in configs."""
     headings = [
         'family',
         'name: parameters of the 1000-class classifier',
         'strides',
         'other image sizes',
+        'in configs',
     ]
     return markdown_table(headings, [_row(family) for family in registered_families()])
 
@@ -41,7 +43,18 @@ def _row(family: type[VisionMLP]) -> list[str]:
         '<br>'.join(f'`{name}`: {count:,}' for name, count in zip(names, counts, strict=True)),
         _strides(family),
         'by design' if family.size_free else '`resolution`',
+        _names_in_configs(family),
     ]
+
+
+def _names_in_configs(family: type[VisionMLP]) -> str:
+    names = [
+        file.stem
+        for file in sorted((ROOT / 'configs' / '_base_' / 'backbones').glob('*.py'))
+        if Config.fromfile(file).backbone.type == f'mmvmlp.{family.__name__}'
+        and (ROOT / 'configs' / f'classify_{file.stem}.py').exists()
+    ]
+    return '<br>'.join(f'`{name}`' for name in names)
 
 
 def _strides(family: type[VisionMLP]) -> str:
