@@ -29,7 +29,8 @@ RECIPES = {
     'upernet_.*_160k': Recipe('AdamW', 6e-5, 0.01, 16, 160_000, 1500),
     'sem_fpn_.*': Recipe('AdamW', 2e-4, 0.05, 32, 40_000, None),
     'classify_hire_mlp_t': DEIT._replace(lr=2e-3, batch=2048),
-    'classify_(?!hire_mlp_t|resmlp_|mlp_mixer_).*': DEIT,
+    'classify_(?!hire_mlp_t|resmlp_|mlp_mixer_|wave_mlp_).*': DEIT,
+    'classify_wave_mlp_.*': DEIT._replace(warm_up=5),
     'classify_resmlp_.*': Recipe('Lamb', 5e-3, 0.2, 2048, 400, 5),
     'classify_mlp_mixer_.*': Recipe('AdamW', 1e-3, 0.1, 4096, 300, 32),
 }
@@ -51,6 +52,7 @@ DROP_PATH_RATES = {
     'upernet_hire_mlp_{}': {'s': 0.2},
     'classify_smlpnet_{}': {'t': 0.0, 's': 0.2, 'b': 0.3},
     'classify_resmlp_{}': {'s12': 0.05},
+    'classify_wave_mlp_{}': {'t': 0.1, 's': 0.1, 'm': 0.1},
 }
 # Sides that the shorter side is scaled to before a crop of 224 pixels: 0.875 and 0.9 of it.
 TEST_SIDES = {
@@ -100,8 +102,9 @@ def test_classifiers_are_tested_on_the_published_crop(network):
     assert (resize.scale, crop.crop_size) == (TEST_SIDES[network], 224)
 
 
-def test_smlpnet_averages_its_weights_as_its_code_does():
-    hooks = load_config('configs/classify_smlpnet_s.py').custom_hooks
+@pytest.mark.parametrize('network', ['smlpnet_s', 'wave_mlp_s'])
+def test_weights_are_averaged_as_in_the_official_code(network):
+    hooks = load_config(f'configs/classify_{network}.py').custom_hooks
     (average,) = (hook for hook in hooks if hook.type == 'EMAHook')
     # What is called momentum here is 1 less the decay of 0.99996.
     assert average.momentum == pytest.approx(1 - 0.99996)

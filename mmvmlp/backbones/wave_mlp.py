@@ -282,7 +282,7 @@ class WaveMLP(VisionMLP):
         **others: Arguments of :class:`~mmvmlp.VisionMLP`. ``out_norm`` adds the norms of the
             official dense backbone (there ``norm0``, ``norm2``, ``norm4``, ``norm6``); ``norm_cfg``
             defaults to batch norm for ``'t_dw'`` and ``'t'``, and to group norm with a single group
-            for the others. Phases always have batch norms.
+            for the others. Phases always have batch norms, those of ``norm_cfg`` if it has any.
 
     Raises:
         TypeError: If an argument is unknown.
@@ -322,12 +322,9 @@ class WaveMLP(VisionMLP):
                 (r'^patch_embed\.norm\.', 'stem.norm.'),
                 *((rf'^network\.{2 * i}\.(\d+)\.', rf'stages.{i}.blocks.\1.') for i in range(4)),
                 *(
-                    (rf'^network\.{2 * i - 1}\.proj\.', f'stages.{i}.downsample.conv.')
+                    (rf'^network\.{2 * i - 1}\.{official}\.', f'stages.{i}.downsample.{ours}.')
                     for i in (1, 2, 3)
-                ),
-                *(
-                    (rf'^network\.{2 * i - 1}\.norm\.', f'stages.{i}.downsample.norm.')
-                    for i in (1, 2, 3)
+                    for official, ours in (('proj', 'conv'), ('norm', 'norm'))
                 ),
                 *(
                     (rf'\.attn\.{official}', f'.token_mixing.{axis}.{layer}.')
@@ -371,8 +368,9 @@ class WaveMLP(VisionMLP):
     def build_stage(self, stage: int) -> Stage:
         arch: WaveMLPArchitecture = self.arch
         channels = arch.channels[stage]
-        # The official phases have batch norms in all variants.
-        phase_norm_cfg = {'type': 'BN'} if self.norm_cfg['type'] == 'GN1' else self.norm_cfg
+        # All official variants have batch norms here; `norm_cfg` may make them synchronous.
+        is_batch_norm = isinstance(build_norm(self.norm_cfg, channels), _BatchNorm)
+        phase_norm_cfg = self.norm_cfg if is_batch_norm else {'type': 'BN'}
         blocks = [
             WaveBlock(
                 channels,

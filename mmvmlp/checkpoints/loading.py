@@ -69,7 +69,7 @@ class CheckpointReport:
 
 
 def load_checkpoint(
-    model: nn.Module, checkpoint: str | Path | Mapping[str, Any]
+    model: nn.Module, checkpoint: str | Path | Mapping[str, Any], *, use_ema: bool = False
 ) -> CheckpointReport:
     """Load a checkpoint into a backbone, or into a model with one.
 
@@ -81,6 +81,8 @@ def load_checkpoint(
         model: A :class:`~mmvmlp.VisionMLP`, or a classifier, detector or segmentor whose
             ``backbone`` is one.
         checkpoint: A file, an http(s) URL, or the contents of a checkpoint.
+        use_ema: True to load the exponential moving average of the weights (``state_dict_ema``),
+            which training scripts with EMA save beside them.
 
     Returns:
         Keys that matched, were missing or unexpected, or differed in shape; also logged.
@@ -88,13 +90,14 @@ def load_checkpoint(
     Raises:
         FileNotFoundError: If the file does not exist.
         CheckpointError: If it cannot be read, is of an unknown format or another family, does not
-            cover the backbone (except for heads and norms of emitted levels), or has blocks that
-            the backbone lacks.
+            cover the backbone (except for heads and norms of emitted levels), has blocks that the
+            backbone lacks, or has no moving average that was asked for.
     """
     backbone, prefix = find_backbone(model)
     origin = '' if isinstance(checkpoint, Mapping) else f' {str(checkpoint)!r}'
     contents = checkpoint if isinstance(checkpoint, Mapping) else read_checkpoint(checkpoint)
-    tensors = extract_state_dict(contents, None if isinstance(checkpoint, Mapping) else checkpoint)
+    file = None if isinstance(checkpoint, Mapping) else checkpoint
+    tensors = extract_state_dict(contents, file, use_ema)
     official = _recognise(tensors, backbone, origin)
     expected = model.state_dict()
     if official is None:
@@ -357,13 +360,15 @@ class OfficialPretrained:
 
     Args:
         checkpoint: A file or an http(s) URL.
+        use_ema: True to load the exponential moving average of the weights.
     """
 
-    def __init__(self, checkpoint: str) -> None:
+    def __init__(self, checkpoint: str, use_ema: bool = False) -> None:
         self.checkpoint = checkpoint
+        self.use_ema = use_ema
 
     def __call__(self, module: nn.Module) -> None:
         """Load the checkpoint into a module, and record it in mmengine's log of initialisation."""
-        load_checkpoint(module, self.checkpoint)
+        load_checkpoint(module, self.checkpoint, use_ema=self.use_ema)
         if hasattr(module, '_params_init_info'):
             update_init_info(module, init_info=f'OfficialPretrained: loaded {self.checkpoint}')

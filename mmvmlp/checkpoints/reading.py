@@ -24,6 +24,9 @@ from safetensors.torch import load_file
 NESTING_KEYS = ('state_dict', 'model', 'module')
 """Keys of the state dict in published files, in the order they are tried."""
 
+EMA_KEYS = ('state_dict_ema', 'model_ema')
+"""Keys of the exponential moving average of the weights, in files of timm's and DeiT's scripts."""
+
 SHOWN_KEYS = 5
 
 OLDEST_SAFE_TORCH = '2.10'
@@ -176,21 +179,31 @@ def _refuse_files_of_class_names(contents: Mapping[str, Any], origin: str) -> No
 
 
 def extract_state_dict(
-    contents: Mapping[str, Any], origin: str | Path | None = None
+    contents: Mapping[str, Any], origin: str | Path | None = None, use_ema: bool = False
 ) -> dict[str, torch.Tensor]:
     """Return the tensors of a checkpoint, without the prefix ``module.`` of data parallelism.
 
     Args:
         contents: A state dict, or a dict with one under ``state_dict``, ``model`` or ``module``.
         origin: File or URL to name in errors.
+        use_ema: True to return the exponential moving average of the weights instead, which timm's
+            script saves under ``state_dict_ema``.
 
     Raises:
-        CheckpointError: If there are no tensors, the checkpoint contains itself, or a tensor is
-            not finite or not dense.
+        CheckpointError: If there are no tensors, or no moving average of them if asked for; the
+            checkpoint contains itself; or a tensor is not finite or not dense.
     """
     name = 'the checkpoint' if origin is None else f'checkpoint {str(origin)!r}'
     state_dict: Any = contents
-    levels = {id(contents)}
+    if use_ema:
+        averages = [key for key in EMA_KEYS if isinstance(contents.get(key), Mapping)]
+        if not averages:
+            raise CheckpointError(
+                f'{name} has no moving average of the weights (use_ema=True), neither under '
+                f'{" nor under ".join(EMA_KEYS)}; its keys are {list(contents)[:SHOWN_KEYS]}'
+            )
+        state_dict = contents[averages[0]]
+    levels = {id(contents), id(state_dict)}
     while nested := [key for key in NESTING_KEYS if isinstance(state_dict.get(key), Mapping)]:
         state_dict = state_dict[nested[0]]
         if id(state_dict) in levels:

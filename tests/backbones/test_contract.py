@@ -277,14 +277,16 @@ def test_fields_of_an_architecture_may_be_lists_and_numbers_of_numpy(family):
 
 @every_family
 def test_an_mlp_without_hidden_channels_is_refused(family):
-    def arch(ratio):
-        if hasattr(next(iter(family.variants.values())), 'mlp_ratios'):
-            return {**family.small_arch, 'mlp_ratios': (ratio,) * 4}
-        return {**family.small_arch, 'mlp_ratio': ratio}
+    variant = next(iter(family.variants.values()))
+    by_stage = hasattr(variant, 'mlp_ratios')
 
-    family(arch=arch(0.125))
+    def build(ratio):
+        field = {'mlp_ratios': (ratio,) * 4} if by_stage else {'mlp_ratio': ratio}
+        family(arch={**family.small_arch, **field})
+
+    build(0.125)
     with pytest.raises(ValueError, match='mlp_ratio=0.12: .*1/8 is accepted'):
-        family(arch=arch(0.12))
+        build(0.12)
 
 
 @pytest.mark.parametrize('resolution', ['resize', 'window'])

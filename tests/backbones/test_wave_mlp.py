@@ -1,13 +1,20 @@
 """Wave-MLP: its published sizes, its norms, and how phases mix."""
 
+from dataclasses import asdict, replace
+
 import pytest
 import torch
+from mmengine import fileio
 from parity import official_state_dict
 from torch import nn
+from torch.nn import functional
 
 import mmvmlp
 from mmvmlp import WaveMLP
+from mmvmlp.analysis.complexity import SHAPES, count_complexity
 from mmvmlp.backbones.wave_mlp import PhaseAwareMixing
+from mmvmlp.config.loading import load_config
+from mmvmlp.ops import LayerNorm2d, MapNorm
 
 SMALL_ARCH = WaveMLP.small_arch
 
@@ -29,22 +36,41 @@ def test_classifiers_have_the_published_size(name, parameters):
 
 
 @pytest.mark.parametrize(
-    ('name', 'norms', 'stem_norm'),
+    ('name', 'norm_cfg', 'stem', 'block', 'phase'),
     [
-        ('wave_mlp_t', {nn.BatchNorm2d}, True),
-        ('wave_mlp_s', {nn.BatchNorm2d, mmvmlp.ops.MapNorm}, True),
-        ('wave_mlp_m', {nn.BatchNorm2d, mmvmlp.ops.MapNorm}, False),
+        ('wave_mlp_t', None, nn.BatchNorm2d, nn.BatchNorm2d, nn.BatchNorm2d),
+        ('wave_mlp_s', None, MapNorm, MapNorm, nn.BatchNorm2d),
+        ('wave_mlp_m', None, nn.Identity, MapNorm, nn.BatchNorm2d),
+        ('wave_mlp_s', {'type': 'LN2d'}, LayerNorm2d, LayerNorm2d, nn.BatchNorm2d),
+        ('wave_mlp_m', {'type': 'SyncBN'}, nn.Identity, nn.SyncBatchNorm, nn.SyncBatchNorm),
     ],
 )
-def test_norms_are_those_of_the_official_code(name, norms, stem_norm):
+def test_norms(name, norm_cfg, stem, block, phase):
     with torch.device('meta'):
-        backbone = mmvmlp.build_backbone(name)
-    found = {type(m) for m in backbone.modules() if 'Norm' in type(m).__name__} - {
-        type(backbone.stem)
-    }
-    assert found == norms
-    assert isinstance(backbone.stem.norm, nn.Identity) != stem_norm
-    assert isinstance(backbone.stages[0].blocks[0].token_mixing.width.phase_norm, nn.BatchNorm2d)
+        backbone = mmvmlp.build_backbone(name, norm_cfg=norm_cfg)
+    first = backbone.stages[0].blocks[0]
+    assert type(backbone.stem.norm) is type(backbone.stages[1].downsample.norm) is stem
+    assert type(first.norm1) is type(first.norm2) is block
+    assert type(first.token_mixing.width.phase_norm) is phase
+
+
+DETECTORS = [
+    model
+    for model in fileio.load('configs/metafiles/wave_mlp.yml')['Models']
+    if 'FLOPs' in model['Metadata'].get('Published', {}) and 'fpn' in model['Name']
+]
+
+
+@pytest.mark.parametrize('model', DETECTORS, ids=lambda model: model['Name'])
+def test_published_detectors_have_depthwise_phases(model):
+    published = model['Metadata']['Published']
+    config = load_config(model['Config'])
+    variant = WaveMLP.variants[config.model.backbone.arch]
+    config.model.backbone.arch = asdict(replace(variant, depthwise_phase=True))
+    parts = count_complexity(config, *SHAPES[config.default_scope])
+    assert sum(part.macs for part in parts) == pytest.approx(published['FLOPs'], rel=0.01)
+    parameters = sum(part.parameters for part in parts)
+    assert parameters == pytest.approx(published['Parameters'], rel=0.02)
 
 
 @torch.no_grad()
@@ -79,6 +105,22 @@ def test_depthwise_phases_are_fused(whole_map_norm):
     images = torch.randn(1, 3, 70, 97, dtype=torch.float64)
     for ours, theirs in zip(mmvmlp.fuse(backbone)(images), backbone(images), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(('whole_map_norm', 'changes_everywhere'), [(True, True), (False, False)])
+@torch.no_grad()
+def test_whole_map_norms_make_padding_change_every_position(whole_map_norm, changes_everywhere):
+    torch.manual_seed(0)
+    # Without weighting by the whole map, a block looks three tokens far.
+    arch = {**SMALL_ARCH, 'depths': (1, 1, 1, 1), 'whole_map_norm': whole_map_norm}
+    backbone = WaveMLP(arch, out_indices=(0,)).double().eval()
+    nn.init.zeros_(backbone.stages[0].blocks[0].token_mixing.reweight[2].weight)
+    image = torch.randn(1, 3, 64, 64, dtype=torch.float64)
+    (alone,), (padded,) = backbone(image), backbone(functional.pad(image, (0, 64)))
+    change = (padded[..., :16] - alone).abs().amax((0, 1, 2))
+    assert (change[-3:] > 1e-6).all()
+    assert (change[:-3] > 1e-6).all() == changes_everywhere
+    assert (change[:-3] < 1e-12).all() != changes_everywhere
 
 
 def test_checkpoint_of_another_variant_is_refused():

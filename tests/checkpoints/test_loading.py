@@ -92,6 +92,34 @@ def test_nesting_and_prefixes(official, nesting, prefix):
     assert not report.missing
 
 
+@pytest.mark.parametrize('key', ['state_dict_ema', 'model_ema'])
+def test_moving_average_is_loaded_when_asked_for(tmp_path, official, key):
+    average = {name: tensor + 1 for name, tensor in official.items()}
+    file = tmp_path / 'trained.pth.tar'
+    torch.save({'state_dict': official, key: average}, file)
+    for use_ema in (False, True):
+        backbone = mmvmlp.build_backbone('hire_mlp_tiny')
+        mmvmlp.load_checkpoint(backbone, file, use_ema=use_ema)
+        initialised = mmvmlp.build_backbone(
+            'hire_mlp_tiny',
+            init_cfg={
+                'type': 'mmvmlp.OfficialPretrained',
+                'checkpoint': str(file),
+                'use_ema': use_ema,
+            },
+        )
+        initialised.init_weights()
+        expected = (official['patch_embed.proj.bias'] + use_ema).float()
+        for loaded in (backbone, initialised):
+            torch.testing.assert_close(loaded.stem.conv.bias, expected)
+
+
+def test_moving_average_that_is_not_there_is_refused(official):
+    backbone = mmvmlp.build_backbone('hire_mlp_tiny')
+    with pytest.raises(mmvmlp.CheckpointError, match='no moving average .*use_ema=True'):
+        mmvmlp.load_checkpoint(backbone, {'state_dict': official}, use_ema=True)
+
+
 @pytest.mark.parametrize(
     ('name', 'named'),
     [
