@@ -14,7 +14,9 @@ def by_method_and_family() -> dict[str, list[Path]]:
 
     The name of a group is that of its configs without the size, as in ``mask_rcnn_hire_mlp_3x``.
     """
-    families = '|'.join(family.name_prefix for family in registered_families())
+    prefixes = [family.name_prefix for family in registered_families()]
+    # The longest first: S²-MLPv2 is no S²-MLP.
+    families = '|'.join(sorted(prefixes, key=len, reverse=True))
     groups = defaultdict(list)
     for path in CONFIGS:
         name = re.fullmatch(

@@ -6,6 +6,7 @@ from mmvmlp.backbones.hire_mlp import HireMLP, HireMLPArchitecture
 from mmvmlp.backbones.mlp_mixer import MLPMixer, MLPMixerArchitecture
 from mmvmlp.backbones.resmlp import ResMLP, ResMLPArchitecture
 from mmvmlp.backbones.s2_mlp import S2MLP, S2MLPArchitecture
+from mmvmlp.backbones.s2_mlp_v2 import S2MLPv2, S2MLPv2Architecture
 from mmvmlp.backbones.smlpnet import SMLPNet, SMLPNetArchitecture
 from mmvmlp.backbones.wave_mlp import WaveMLP, WaveMLPArchitecture
 
@@ -21,6 +22,8 @@ __all__ = [
     'ResMLPArchitecture',
     'S2MLP',
     'S2MLPArchitecture',
+    'S2MLPv2',
+    'S2MLPv2Architecture',
     'SMLPNet',
     'SMLPNetArchitecture',
     'VisionMLP',

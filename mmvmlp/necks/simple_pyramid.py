@@ -1,4 +1,4 @@
-"""Feature pyramid from a single feature map.
+"""Feature pyramid from one feature map, or from a few.
 
 Source: Li et al., "Exploring Plain Vision Transformer Backbones for Object Detection" (ViTDet,
 arXiv 2203.16527), section 3, "simple feature pyramid".
@@ -80,20 +80,22 @@ class Resample(nn.Module):
 
 @MODELS.register_module()
 class SimplePyramid(BaseModule):
-    """Builds feature maps of several strides from that of a single-stride backbone.
+    """Builds feature maps of strides 4-32 from those of a backbone with one or two other strides.
 
-    The feature map is upsampled by transposed convolutions, kept, or downsampled by max pooling, as
+    A feature map is upsampled by transposed convolutions, kept, or downsampled by max pooling, as
     in ViTDet. If this cannot reach a stride, as with a patch size of 14, the result is
     interpolated, so that positions match those of anchors and RoIs. ViTDet's projections of each
-    level are left to the next module, an FPN or a segmentation head.
+    level are left to the next module, an FPN or a segmentation head. Of several feature maps, each
+    level is built from the one of the nearest stride.
 
     In a config: ``neck=[dict(type='mmvmlp.SimplePyramid', in_channels=384), dict(type='FPN',
     in_channels=[96, 192, 384, 384], out_channels=256, num_outs=5)]``, with ``out_indices=(-1,)``
-    in the backbone.
+    in the backbone. For a backbone of two strides: ``in_channels=(192, 384), stride=(7, 14)``, with
+    the last level of each stride in ``out_indices``.
 
     Args:
-        in_channels: Channels of the backbone's feature map.
-        stride: Stride of the backbone, the patch size in pixels.
+        in_channels: Channels of the backbone's feature map, or of each of them.
+        stride: Stride of the feature map in pixels, or of each of them, from fine to coarse.
         out_strides: Strides of the pyramid, from fine to coarse.
         norm_cfg: Norm between two transposed convolutions; by default layer norm.
         init_cfg: Initialisation of the weights by mmengine.
@@ -107,63 +109,93 @@ class SimplePyramid(BaseModule):
 
     def __init__(
         self,
-        in_channels: int,
-        stride: int = 16,
+        in_channels: int | Sequence[int],
+        stride: int | Sequence[int] = 16,
         out_strides: Sequence[int] = (4, 8, 16, 32),
         norm_cfg: Mapping[str, Any] | None = None,
         init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
-        in_channels = positive_integer('in_channels', in_channels)
-        stride = positive_integer('stride', stride)
-        strides = self._resolve_strides(out_strides)
+        maps = self._resolve_maps(in_channels, stride)
+        strides = _ascending('out_strides', out_strides)
         norm_cfg = {'type': 'LN2d'} if norm_cfg is None else norm_cfg
+        self.num_maps = len(maps)
+        self.sources = []
         self.levels = nn.ModuleList()
         feature_info = []
         for out_stride in strides:
-            doublings = round(math.log2(stride / out_stride))
-            if in_channels % 2 ** max(0, doublings):
+            octaves = [math.log2(info.stride / out_stride) for info in maps]
+            # The coarser one of two equally near, since it comes later in the backbone.
+            source = min(range(len(maps)), key=lambda index: (abs(octaves[index]), -index))
+            self.sources.append(source)
+            channels, doublings = maps[source].channels, round(octaves[source])
+            if channels % 2 ** max(0, doublings):
                 raise ValueError(
-                    f'in_channels={in_channels!r}: a multiple of {2**doublings} is accepted, since '
-                    f'channels are halved {doublings} times from stride {stride} to {out_stride}'
+                    f'in_channels={channels!r}: a multiple of {2**doublings} is accepted, since '
+                    f'channels are halved {doublings} times from stride {maps[source].stride} to '
+                    f'{out_stride}'
                 )
             level = nn.Sequential()
             if doublings > 0:
-                level.append(Enlarge(in_channels, doublings, norm_cfg))
-            step = Fraction(out_stride, stride) * Fraction(2) ** doublings
+                level.append(Enlarge(channels, doublings, norm_cfg))
+            step = Fraction(out_stride, maps[source].stride) * Fraction(2) ** doublings
             if step != 1:
                 level.append(Resample(step))
             if doublings < 0:
                 level.append(Reduce(-doublings))
             self.levels.append(level)
-            feature_info.append(FeatureInfo(in_channels // 2 ** max(0, doublings), out_stride))
+            feature_info.append(FeatureInfo(channels // 2 ** max(0, doublings), out_stride))
         self.feature_info = tuple(feature_info)
 
     @staticmethod
-    def _resolve_strides(out_strides: Sequence[int]) -> list[int]:
-        given = out_strides if isinstance(out_strides, Sequence) else ()
-        strides = [stride for stride in map(as_integer, given) if stride is not None]
-        in_order = sorted(set(strides)) == strides
-        if not strides or len(strides) < len(given) or strides[0] < 1 or not in_order:
+    def _resolve_maps(
+        in_channels: int | Sequence[int], stride: int | Sequence[int]
+    ) -> list[FeatureInfo]:
+        if not isinstance(in_channels, Sequence) and not isinstance(stride, Sequence):
+            channels = positive_integer('in_channels', in_channels)
+            return [FeatureInfo(channels, positive_integer('stride', stride))]
+        strides = _ascending('stride', stride)
+        given = in_channels if isinstance(in_channels, Sequence) else ()
+        if isinstance(given, str) or len(given) != len(strides):
             raise ValueError(
-                f'out_strides={out_strides!r}: positive integers from fine to coarse are accepted'
+                f'in_channels={in_channels!r}: a sequence of {len(strides)} positive integers is '
+                'accepted, one for each stride'
             )
-        return strides
+        return [
+            FeatureInfo(positive_integer('in_channels', each), stride)
+            for each, stride in zip(given, strides, strict=True)
+        ]
 
     def forward(self, maps: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """Build the pyramid.
 
         Args:
-            maps: A sequence of one feature map (N, in_channels, H, W), as backbones emit it.
+            maps: Feature maps (N, C, H, W), one for each of ``stride``, as backbones emit them.
 
         Returns:
             Contiguous NCHW feature maps, one for each of ``out_strides``.
 
         Raises:
-            ValueError: If the number of feature maps is not one.
+            ValueError: If the number of feature maps is another.
         """
-        if len(maps) != 1:
-            raise ValueError(
-                f'{len(maps)} maps: SimplePyramid takes one; set out_indices=(-1,) in the backbone'
+        if len(maps) != self.num_maps:
+            expected = (
+                'one; set out_indices=(-1,) in the backbone'
+                if self.num_maps == 1
+                else f'{self.num_maps}; set as many out_indices in the backbone'
             )
-        return tuple(level(maps[0]).contiguous() for level in self.levels)
+            raise ValueError(f'{len(maps)} maps: SimplePyramid takes {expected}')
+        return tuple(
+            level(maps[source]).contiguous()
+            for level, source in zip(self.levels, self.sources, strict=True)
+        )
+
+
+def _ascending(name: str, value: object) -> list[int]:
+    """Convert ascending positive integers to a list of int."""
+    given = value if isinstance(value, Sequence) else ()
+    integers = [integer for integer in map(as_integer, given) if integer is not None]
+    in_order = sorted(set(integers)) == integers
+    if not integers or len(integers) < len(given) or integers[0] < 1 or not in_order:
+        raise ValueError(f'{name}={value!r}: positive integers from fine to coarse are accepted')
+    return integers

@@ -14,7 +14,7 @@ from mmvmlp.ops.patch_embedding import PatchEmbedding
 from mmvmlp.ops.region import RegionMixing
 from mmvmlp.ops.resample import RESOLUTIONS, Resolution, resampled
 from mmvmlp.ops.shift import spatial_shift
-from mmvmlp.ops.split_attention import SplitAttention
+from mmvmlp.ops.split_attention import SplitAttention, SummedSplitAttention
 
 __all__ = [
     'RESOLUTIONS',
@@ -30,6 +30,7 @@ __all__ = [
     'RegionMixing',
     'Resolution',
     'SplitAttention',
+    'SummedSplitAttention',
     'axial_shift',
     'build_norm',
     'resampled',

@@ -1,7 +1,10 @@
 """Spatial shift: four groups of channels move by one token in four directions.
 
-Source: S2-MLP (arXiv 2106.07477), section 3.3 and algorithm 1.
+Source: S²-MLP (arXiv 2106.07477), section 3.3 and algorithm 1; S²-MLPv2 (arXiv 2108.01072), where
+a second part of the map is shifted with the axes swapped.
 """
+
+from typing import Literal
 
 import torch
 
@@ -21,16 +24,20 @@ def shifted(x: torch.Tensor, dim: int, step: int) -> torch.Tensor:
     return x.index_select(dim, source.clamp(min=0, max=length - 1))
 
 
-def spatial_shift(x: torch.Tensor) -> torch.Tensor:
-    """Shift the quarters of the channels by +1 and -1 along W, and by +1 and -1 along H.
+def spatial_shift(
+    x: torch.Tensor, first_axis: Literal['width', 'height'] = 'width'
+) -> torch.Tensor:
+    """Shift the quarters of the channels by +1 and -1 along an axis, and along the other one.
 
     Border rows and columns keep their values, as in algorithm 1 with each assignment reading the
     original values.
 
     Args:
         x: (N, C, H, W), C a multiple of 4.
+        first_axis: Axis of the first two quarters: the width in S²-MLP.
     """
-    moves = ((3, 1), (3, -1), (2, 1), (2, -1))
+    first, second = (3, 2) if first_axis == 'width' else (2, 3)
+    moves = ((first, 1), (first, -1), (second, 1), (second, -1))
     quarters = x.chunk(4, dim=1)
     if runs_as_written(x):
         moved = torch.empty_like(x)

@@ -1,8 +1,11 @@
 """Split attention: a softmax over three branches for each channel, and a projection of their sum.
 
 Source: Hou et al., "Vision Permutator" (arXiv 2106.12368), section 3.1, after ResNeSt; official
-codes of Hire-MLP, Wave-MLP, CycleMLP and ViP, where it is called ``reweight``.
+codes of Hire-MLP, Wave-MLP, CycleMLP and ViP, where it is called ``reweight``. S²-MLPv2 has a form
+of its own (arXiv 2108.01072, section 3.2).
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -18,26 +21,57 @@ class SplitAttention(nn.Sequential):
 
     Args:
         channels: Number of channels C.
+        bias: True for linear layers with bias.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, bias: bool = True) -> None:
         super().__init__(
-            nn.Linear(channels, channels // 4),
+            nn.Linear(channels, channels // 4, bias=bias),
             nn.GELU(),
-            nn.Linear(channels // 4, channels * BRANCHES),
+            nn.Linear(channels // 4, channels * BRANCHES, bias=bias),
         )
+
+    def pooled(self, branches: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Pool three branches (N, C, H, W) to what the weights are computed from: (N, C)."""
+        # Summing the means saves a feature map for the sum.
+        first, second, third = (branch.mean((2, 3)) for branch in branches)
+        return first + second + third
 
     def forward(self, pooled: torch.Tensor) -> torch.Tensor:
         """Compute the weights.
 
         Args:
-            pooled: (N, C), the mean over all positions of the branches' sum.
+            pooled: (N, C), as :meth:`pooled` computes it.
 
         Returns:
             (N, C, 3), which sum to 1.
         """
         scores: torch.Tensor = super().forward(pooled)  # type: ignore[no-untyped-call]
-        return scores.view(*pooled.shape, BRANCHES).softmax(2)
+        return self._by_branch(scores).softmax(2)
+
+    def _by_branch(self, scores: torch.Tensor) -> torch.Tensor:
+        """View scores (N, 3C) as (N, C, 3)."""
+        return scores.view(scores.shape[0], scores.shape[1] // BRANCHES, BRANCHES)
+
+
+class SummedSplitAttention(SplitAttention):
+    """Split attention of S²-MLPv2: of sums over all positions in place of means, without biases.
+
+    Its scores are ordered by branch, and by channel within a branch.
+
+    Args:
+        channels: Number of channels C.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, bias=False)
+
+    def pooled(self, branches: Sequence[torch.Tensor]) -> torch.Tensor:
+        first, second, third = (branch.sum((2, 3)) for branch in branches)
+        return first + second + third
+
+    def _by_branch(self, scores: torch.Tensor) -> torch.Tensor:
+        return scores.view(scores.shape[0], BRANCHES, scores.shape[1] // BRANCHES).transpose(1, 2)
 
 
 def attended_projection(
@@ -55,9 +89,7 @@ def attended_projection(
     Returns:
         (N, C, H, W).
     """
-    # Summing the means saves a feature map for the sum.
-    first, second, third = (branch.mean((2, 3)) for branch in branches)
-    weights = attention(first + second + third)
+    weights = attention(attention.pooled(branches))
     if keeps_for_backward() and is_plain(projection):
         return _recomputed(branches, weights.permute(2, 0, 1)[:, :, None], projection)
     of_first, of_second, of_third = weights[:, :, :, None, None].unbind(2)

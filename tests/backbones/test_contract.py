@@ -84,7 +84,8 @@ def test_strides_are_those_of_a_pyramid_or_of_the_patches():
         with torch.device('meta'):
             backbone = mmvmlp.build_backbone(name)
         patch_size = getattr(backbone.arch, 'patch_size', None)
-        strides = [patch_size] * 4 if patch_size else [4, 8, 16, 32]
+        of_a_pyramid = [patch_size] * 4 if patch_size else [4, 8, 16, 32]
+        strides = list(getattr(backbone.arch, 'strides', of_a_pyramid))
         assert [info.stride for info in backbone.feature_info] == strides, name
 
 

@@ -101,14 +101,18 @@ def necks(config: Config, model: Any) -> Iterator[Finding]:
                 f'in_channels={expected!r}',
             )
             return
-        if 'stride' in settings and settings.stride != info[0].stride:
-            yield Finding(
-                True,
-                f'{settings.type} has stride={settings.stride}, but {source} stride '
-                f'{info[0].stride}',
-                f'stride={info[0].stride}',
-            )
-            return
+        if 'stride' in settings:
+            expected = [level.stride for level in info]
+            single = isinstance(settings.stride, int)
+            if ([settings.stride] if single else list(settings.stride)) != expected:
+                wanted = expected[0] if len(expected) == 1 else expected
+                yield Finding(
+                    True,
+                    f'{settings.type} has stride={settings.stride!r}, but {source} stride '
+                    f'{wanted!r}',
+                    f'stride={wanted!r}',
+                )
+                return
         if not hasattr(neck, 'feature_info'):
             return
         info, source = neck.feature_info, f'{settings.type} makes'
