@@ -61,8 +61,12 @@ def test_necks_and_heads_fit_what_the_backbone_emits(path):
     levels, necks = model.backbone.feature_info, config.model.get('neck') or []
     necks = necks if isinstance(necks, list) else [necks]
     if necks and necks[0].type == 'mmvmlp.SimplePyramid':
-        (level,) = levels
-        assert (necks[0].in_channels, necks[0].stride) == (level.channels, level.stride)
+        single = isinstance(necks[0].stride, int)
+        for key, values in (
+            ('in_channels', [level.channels for level in levels]),
+            ('stride', [level.stride for level in levels]),
+        ):
+            assert ([necks[0][key]] if single else list(necks[0][key])) == values
         first = model.neck[0] if len(necks) > 1 else model.neck
         levels, necks = first.feature_info, necks[1:]
     channels, strides = (
