@@ -123,6 +123,15 @@ def test_necks_of_single_stride_networks_are_compared(coco):
     assert 'SimplePyramid makes [96, 192, 192, 192]' in text
 
 
+def test_necks_of_networks_of_two_strides_are_compared(coco):
+    config = 'configs/mask_rcnn_s2_mlp_v2_digits.py'
+    assert findings(config, coco) == []
+    blocks, text = single_finding(config, coco, model__neck__0__stride=[7, 14])
+    assert blocks
+    assert 'stride=[7, 14]' in text
+    assert 'stride [4, 8]' in text
+
+
 def test_classes_missing_in_the_annotations(coco):
     for split in ('train', 'val'):
         key = f'{split}_dataloader__dataset__metainfo__classes'

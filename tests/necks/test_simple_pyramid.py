@@ -1,4 +1,4 @@
-"""Pyramid for single-stride networks: sizes, alignment, gradients, use in the toolboxes."""
+"""Pyramid for networks of one or two strides: sizes, alignment, gradients, use in the toolboxes."""
 
 import math
 
@@ -70,6 +70,11 @@ def test_native_stride_is_unchanged_and_coarser_ones_are_max_pooled():
         ({'in_channels': 8, 'out_strides': (8, 4)}, r'out_strides=\(8, 4\)'),
         ({'in_channels': 8, 'out_strides': ()}, 'out_strides'),
         ({'in_channels': 8, 'norm_cfg': {'type': 'none'}}, 'norm_cfg'),
+        ({'in_channels': (8, 16)}, 'stride=16.*fine to coarse'),
+        ({'in_channels': (8, 16), 'stride': (14, 7)}, r'stride=\(14, 7\).*fine to coarse'),
+        ({'in_channels': (8, 16, 16), 'stride': (7, 14)}, r'in_channels=\(8, 16, 16\).*2 positive'),
+        ({'in_channels': (8, 0), 'stride': (7, 14)}, 'in_channels=0'),
+        ({'in_channels': (9, 16), 'stride': (7, 14)}, 'in_channels=9.*stride 7 to 4'),
     ],
 )
 def test_invalid_arguments_are_named(arguments, named):
@@ -79,10 +84,29 @@ def test_invalid_arguments_are_named(arguments, named):
     assert SimplePyramid(eight, two * 8, (eight, two * 8)).feature_info[1].channels == 8
 
 
-def test_several_maps_are_refused_with_a_fix():
+def test_each_level_is_built_from_the_map_of_the_nearest_stride():
+    torch.manual_seed(0)
+    pyramid = SimplePyramid((8, 16), (7, 14))
+    channels = [(info.channels, info.stride) for info in pyramid.feature_info]
+    assert channels == [(4, 4), (8, 8), (16, 16), (16, 32)]
+    fine = torch.randn(1, 8, 10, 14, requires_grad=True)
+    coarse = torch.randn(1, 16, 5, 7, requires_grad=True)
+    levels = pyramid((fine, coarse))
+    assert [tuple(level.shape[2:]) for level in levels] == [(18, 25), (9, 13), (5, 7), (3, 4)]
+    alone = SimplePyramid(8, 7), SimplePyramid(16, 14)
+    assert torch.equal(levels[1], alone[0]([fine])[1])
+    assert torch.equal(levels[3], alone[1]([coarse])[3])
+    for level, used in zip(levels, (fine, fine, coarse, coarse), strict=True):
+        gradients = torch.autograd.grad(level.sum(), (fine, coarse), allow_unused=True)
+        assert [gradient is not None for gradient in gradients] == [used is fine, used is coarse]
+
+
+def test_another_number_of_maps_is_refused_with_a_fix():
     x = torch.randn(1, 8, 5, 7)
     with pytest.raises(ValueError, match=r'4 maps.*out_indices=\(-1,\)'):
         SimplePyramid(8)([x] * 4)
+    with pytest.raises(ValueError, match='1 maps: SimplePyramid takes 2; .*out_indices'):
+        SimplePyramid((8, 8), (7, 14))([x])
 
 
 @every_patch_size
