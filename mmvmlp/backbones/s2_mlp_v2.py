@@ -121,7 +121,7 @@ class FusedS2v2Block(FusedBlock):
     def mix(self, x: torch.Tensor) -> torch.Tensor:
         expanded = self.expansion(self.normalisation(x)).permute(0, 3, 1, 2)
         branches = shifted_branches(expanded)
-        weights = self.attention(self.attention.pooled(branches)).to(x.dtype)
+        weights = self.attention.of(branches)
         first, second, third = (
             branch.permute(0, 2, 3, 1) * weight[:, None, None]
             for branch, weight in zip(branches, weights.unbind(2), strict=True)

@@ -6,9 +6,12 @@ of its own (arXiv 2108.01072, section 3.2).
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from mmvmlp.ops.pointwise import is_plain, pointwise
 from mmvmlp.ops.recomputed import WeightedProjection, as_autocast, keeps_for_backward
@@ -31,33 +34,32 @@ class SplitAttention(nn.Sequential):
             nn.Linear(channels // 4, channels * BRANCHES, bias=bias),
         )
 
-    def pooled(self, branches: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Pool three branches (N, C, H, W) to what the weights are computed from: (N, C)."""
+    def of(self, branches: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Compute the weights (N, C, 3) of three branches (N, C, H, W)."""
         # Summing the means saves a feature map for the sum.
         first, second, third = (branch.mean((2, 3)) for branch in branches)
-        return first + second + third
+        weights: torch.Tensor = self(first + second + third)
+        return weights
 
     def forward(self, pooled: torch.Tensor) -> torch.Tensor:
         """Compute the weights.
 
         Args:
-            pooled: (N, C), as :meth:`pooled` computes it.
+            pooled: (N, C), the mean over all positions of the branches' sum.
 
         Returns:
             (N, C, 3), which sum to 1.
         """
         scores: torch.Tensor = super().forward(pooled)  # type: ignore[no-untyped-call]
-        return self._by_branch(scores).softmax(2)
-
-    def _by_branch(self, scores: torch.Tensor) -> torch.Tensor:
-        """View scores (N, 3C) as (N, C, 3)."""
-        return scores.view(scores.shape[0], scores.shape[1] // BRANCHES, BRANCHES)
+        return scores.view(*pooled.shape, BRANCHES).softmax(2)
 
 
 class SummedSplitAttention(SplitAttention):
     """Split attention of S²-MLPv2: of sums over all positions in place of means, without biases.
 
-    Its scores are ordered by branch, and by channel within a branch.
+    Its scores are ordered by branch, and by channel within a branch. They are computed in float32
+    at least, for sums are large: in float16 they overflow, and a softmax turns their rounding
+    errors into other weights.
 
     Args:
         channels: Number of channels C.
@@ -65,13 +67,41 @@ class SummedSplitAttention(SplitAttention):
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, bias=False)
+        # With PyTorch's initial weights, sums would let one branch have each channel for itself.
+        *_, last = self.parameters()
+        nn.init.normal_(last, std=1e-3)
 
-    def pooled(self, branches: Sequence[torch.Tensor]) -> torch.Tensor:
-        first, second, third = (branch.sum((2, 3)) for branch in branches)
-        return first + second + third
+    def of(self, branches: Sequence[torch.Tensor]) -> torch.Tensor:
+        dtype = branches[0].dtype
+        wide = torch.promote_types(dtype, torch.float32)
+        first, second, third = (branch.sum((2, 3), dtype=wide) for branch in branches)
+        device = first.device.type
+        # There is no autocast on 'meta'.
+        with nullcontext() if device == 'meta' else torch.autocast(device, enabled=False):
+            weights: torch.Tensor = self(first + second + third)
+        return weights.to(dtype)
 
-    def _by_branch(self, scores: torch.Tensor) -> torch.Tensor:
-        return scores.view(scores.shape[0], BRANCHES, scores.shape[1] // BRANCHES).transpose(1, 2)
+    def forward(self, pooled: torch.Tensor) -> torch.Tensor:
+        """Compute the weights.
+
+        Args:
+            pooled: (N, C), the sum over all positions and branches.
+
+        Returns:
+            (N, C, 3), which sum to 1.
+        """
+        fc1, gelu, fc2 = self
+        scores = _widened(fc2, gelu(_widened(fc1, pooled)))
+        by_branch = scores.view(scores.shape[0], BRANCHES, scores.shape[1] // BRANCHES)
+        return by_branch.softmax(1).transpose(1, 2)
+
+
+def _widened(linear: Any, x: torch.Tensor) -> torch.Tensor:
+    """Apply a linear layer without bias, also if its weights have fewer bits than its input."""
+    if linear.weight.dtype == x.dtype:
+        y: torch.Tensor = linear(x)
+        return y
+    return functional.linear(x, linear.weight.to(x.dtype))
 
 
 def attended_projection(
@@ -89,7 +119,7 @@ def attended_projection(
     Returns:
         (N, C, H, W).
     """
-    weights = attention(attention.pooled(branches))
+    weights = attention.of(branches)
     if keeps_for_backward() and is_plain(projection):
         return _recomputed(branches, weights.permute(2, 0, 1)[:, :, None], projection)
     of_first, of_second, of_third = weights[:, :, :, None, None].unbind(2)

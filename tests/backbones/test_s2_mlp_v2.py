@@ -46,9 +46,25 @@ def test_outputs_are_those_of_the_papers_formulas(rows, columns):
         if isinstance(module, LayerNorm2d):
             module.weight.uniform_(0.5, 1.5)
             module.bias.uniform_(-0.5, 0.5)
+        elif isinstance(module, SummedSplitAttention):
+            module[2].weight.uniform_(-0.5, 0.5)
     image = torch.randn(1, 3, 6 * rows, 6 * columns, dtype=torch.float64)
     for ours, theirs in zip(backbone(image), reference.maps(backbone, image), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
+
+
+@torch.no_grad()
+def test_attention_of_large_maps_does_not_overflow_in_half_precision():
+    torch.manual_seed(0)
+    attention = SummedSplitAttention(8)
+    branches = 5 + torch.randn(3, 2, 8, 200, 300)
+    weights = attention.of(branches)
+    assert branches.sum((0, 3, 4)).min() > torch.finfo(torch.float16).max
+    with torch.autocast('cpu', torch.float16):
+        in_autocast = attention.of(branches.half())
+    for reduced in (in_autocast, attention.half().of(branches.half())):
+        assert reduced.dtype == torch.float16
+        torch.testing.assert_close(reduced.float(), weights, rtol=0, atol=0.01)
 
 
 @pytest.mark.parametrize(
