@@ -146,17 +146,23 @@ class SimplePyramid(BaseModule):
             self.levels.append(level)
             feature_info.append(FeatureInfo(channels // 2 ** max(0, doublings), out_stride))
         self.feature_info = tuple(feature_info)
+        unused = [info.stride for index, info in enumerate(maps) if index not in self.sources]
+        if unused:
+            raise ValueError(
+                f'stride={stride!r}: every one must be the nearest to one of the '
+                f'out_strides={out_strides!r}; leave out {unused}'
+            )
 
     @staticmethod
     def _resolve_maps(
         in_channels: int | Sequence[int], stride: int | Sequence[int]
     ) -> list[FeatureInfo]:
-        if not isinstance(in_channels, Sequence) and not isinstance(stride, Sequence):
+        if not any(isinstance(each, (list, tuple)) for each in (in_channels, stride)):
             channels = positive_integer('in_channels', in_channels)
             return [FeatureInfo(channels, positive_integer('stride', stride))]
         strides = _ascending('stride', stride)
-        given = in_channels if isinstance(in_channels, Sequence) else ()
-        if isinstance(given, str) or len(given) != len(strides):
+        given = in_channels if isinstance(in_channels, (list, tuple)) else ()
+        if len(given) != len(strides):
             raise ValueError(
                 f'in_channels={in_channels!r}: a sequence of {len(strides)} positive integers is '
                 'accepted, one for each stride'

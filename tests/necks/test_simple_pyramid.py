@@ -74,6 +74,11 @@ def test_native_stride_is_unchanged_and_coarser_ones_are_max_pooled():
         ({'in_channels': (8, 16), 'stride': (14, 7)}, r'stride=\(14, 7\).*fine to coarse'),
         ({'in_channels': (8, 16, 16), 'stride': (7, 14)}, r'in_channels=\(8, 16, 16\).*2 positive'),
         ({'in_channels': (8, 0), 'stride': (7, 14)}, 'in_channels=0'),
+        ({'in_channels': '8'}, "in_channels='8'"),
+        (
+            {'in_channels': (8, 16), 'stride': (4, 8), 'out_strides': (8, 16)},
+            r'stride=\(4, 8\).*out_strides=\(8, 16\).*leave out \[4\]',
+        ),
         ({'in_channels': (9, 16), 'stride': (7, 14)}, 'in_channels=9.*stride 7 to 4'),
     ],
 )
