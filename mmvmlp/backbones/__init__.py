@@ -8,6 +8,7 @@ from mmvmlp.backbones.resmlp import ResMLP, ResMLPArchitecture
 from mmvmlp.backbones.s2_mlp import S2MLP, S2MLPArchitecture
 from mmvmlp.backbones.s2_mlp_v2 import S2MLPv2, S2MLPv2Architecture
 from mmvmlp.backbones.smlpnet import SMLPNet, SMLPNetArchitecture
+from mmvmlp.backbones.vip import ViP, ViPArchitecture
 from mmvmlp.backbones.wave_mlp import WaveMLP, WaveMLPArchitecture
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     'S2MLPv2Architecture',
     'SMLPNet',
     'SMLPNetArchitecture',
+    'ViP',
+    'ViPArchitecture',
     'VisionMLP',
     'WaveMLP',
     'WaveMLPArchitecture',

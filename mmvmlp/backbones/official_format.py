@@ -34,7 +34,8 @@ class OfficialFormat:
         signature: Key that identifies the format.
         renamings: Pairs of regular expression and replacement, applied in this order. The
             classifier layer is renamed to ``head.fc``; a result that starts with ``blocks.k.`` is
-            block k counted over all stages.
+            block k counted over all stages, and one that starts with ``entries.k.`` is entry k of a
+            list of all stages, in which merging is an entry before its stage.
         classifier_keys: Regular expression for official keys that only classifiers have. If a
             checkpoint has both a classifier's norm and the norm of the same level, the latter is
             loaded.
@@ -48,16 +49,23 @@ class OfficialFormat:
     classifier_keys: str
     rearrangements: tuple[tuple[str, Rearrangement], ...] = ()
 
-    def our_name(self, official_key: str, depths: Sequence[int]) -> str:
+    def our_name(self, official_key: str, depths: Sequence[int], strides: Sequence[int]) -> str:
         """Convert an official key to our name; unknown keys are unchanged.
 
         Args:
             official_key: Key in the published checkpoint.
             depths: Number of blocks in each stage of our model.
+            strides: Stride of each stage of our model.
         """
         name = official_key
         for pattern, replacement in self.renamings:
             name = re.sub(pattern, replacement, name)
+        entry = re.match(r'entries\.(\d+)\.', name)
+        if entry is not None:
+            entries = _entries(strides)
+            number = int(entry[1])
+            known = number < len(entries)
+            return f'{entries[number]}.{name[entry.end() :]}' if known else official_key
         counted = re.match(r'blocks\.(\d+)\.', name)
         if counted is None:
             return name
@@ -84,3 +92,13 @@ class OfficialFormat:
             if re.search(pattern, name):
                 return rearrange(tensor, shape)
         return tensor
+
+
+def _entries(strides: Sequence[int]) -> list[str]:
+    """Return our names of the entries of a list of stages, with each merging before its stage."""
+    entries = []
+    for stage, stride in enumerate(strides):
+        if stage and stride != strides[stage - 1]:
+            entries.append(f'stages.{stage}.downsample')
+        entries.append(f'stages.{stage}.blocks')
+    return entries

@@ -6,7 +6,7 @@ nothing is loaded partially.
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ def load_checkpoint(
     if official is None:
         named = _our_tensors(tensors, prefix)
     else:
-        named = _official_tensors(official, tensors, backbone.depths, prefix, expected)
+        named = _official_tensors(official, tensors, backbone, prefix, expected)
     report = _compare(
         source=('mmvmlp checkpoint' if official is None else official.name) + origin,
         named=named,
@@ -163,14 +163,15 @@ def _our_tensors(tensors: Mapping[str, torch.Tensor], prefix: str) -> NamedTenso
 def _official_tensors(
     official: OfficialFormat,
     tensors: Mapping[str, torch.Tensor],
-    depths: Sequence[int],
+    backbone: VisionMLP,
     prefix: str,
     expected: Mapping[str, torch.Tensor],
 ) -> NamedTensors:
     named: NamedTensors = {}
+    depths, strides = backbone.depths, [level.stride for level in backbone.levels()]
     # Classifier keys come last, so that they do not replace other tensors.
     for key in sorted(tensors, key=lambda key: bool(re.search(official.classifier_keys, key))):
-        name = official.our_name(key.removeprefix('backbone.'), depths)
+        name = official.our_name(key.removeprefix('backbone.'), depths, strides)
         full = name if name.startswith('head.') else prefix + name
         if full in named:
             full = key

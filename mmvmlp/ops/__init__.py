@@ -13,6 +13,7 @@ from mmvmlp.ops.norm import build_norm
 from mmvmlp.ops.patch_embedding import PatchEmbedding
 from mmvmlp.ops.region import RegionMixing
 from mmvmlp.ops.resample import RESOLUTIONS, Resolution, resampled
+from mmvmlp.ops.segment import SegmentMixing
 from mmvmlp.ops.shift import spatial_shift
 from mmvmlp.ops.split_attention import SplitAttention, SummedSplitAttention
 
@@ -29,6 +30,7 @@ __all__ = [
     'PatchEmbedding',
     'RegionMixing',
     'Resolution',
+    'SegmentMixing',
     'SplitAttention',
     'SummedSplitAttention',
     'axial_shift',
