@@ -244,7 +244,7 @@ class ViP(TwoStrideMLP):
                 (r'^head\.', 'head.fc.'),
             ),
             classifier_keys=r'^(norm|head)\.',
-            rearrangements=((r'\.(channel|projection|fc1|fc2)\.weight$', reshaped),),
+            rearrangements=((r'\.(linear|channel|projection|fc1|fc2)\.weight$', reshaped),),
         ),
     )
 

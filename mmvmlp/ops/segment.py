@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from mmvmlp.ops.pointwise import pointwise
 from mmvmlp.ops.resample import Resolution, mix_at_native_size
 
 
@@ -37,7 +38,7 @@ class SegmentMixing(nn.Module):
         self.segment = segment
         self.dim = 1 if axis == 'height' else 2
         self.resolution: Resolution = resolution
-        self.linear = nn.Linear(tokens * segment, tokens * segment, bias=False)
+        self.linear = nn.Conv2d(tokens * segment, tokens * segment, 1, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mix along the axis: (N, C, H, W) to (N, C, H, W)."""
@@ -51,25 +52,30 @@ class SegmentMixing(nn.Module):
 
     def _mix(self, x: torch.Tensor) -> torch.Tensor:
         """Mix a map (N, H, W, C) of native size."""
-        segments = torch.unflatten(x, 3, (-1, self.segment)).movedim(self.dim, 3)
-        mixed = torch.unflatten(self.linear(segments.flatten(3)), 3, (self.tokens, self.segment))
-        return mixed.movedim(3, self.dim).flatten(3)
+        segments = torch.unflatten(x, 3, (-1, self.segment)).movedim(self.dim, 3).flatten(3)
+        mixed = pointwise(self.linear, segments.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        tokens = torch.unflatten(mixed, 3, (self.tokens, self.segment))
+        return tokens.movedim(3, self.dim).flatten(3)
 
     def _mix_by_convolution(self, x: torch.Tensor) -> torch.Tensor:
-        """Mix in windows by a convolution, whose graph holds for every size."""
-        axis, window = self.dim + 1, (self.tokens, 1)
-        if axis == 3:
-            window = window[::-1]
+        """Mix in windows by a convolution, and join them by one; a graph holds for every size."""
+        axis = self.dim + 1
+        window = (self.tokens, 1) if self.dim == 1 else (1, self.tokens)
         completed = torch.arange(x.shape[axis] + self.tokens - 1, device=x.device)
         completed = completed.clamp(max=x.shape[axis] - 1)
         segments = torch.unflatten(x.index_select(axis, completed), 1, (-1, self.segment))
-        weight = torch.unflatten(self.linear.weight, 1, (self.tokens, self.segment))
-        weight = torch.unflatten(weight.transpose(1, 2), 2, window)
+        weight = self._by_token(self.linear.weight.flatten(1), window)
         mixed = functional.conv2d(segments.flatten(0, 1), weight, stride=window)
-        windows = torch.unflatten(mixed, 1, (self.tokens, self.segment)).movedim(1, axis)
-        joined = windows.flatten(axis, axis + 1)
-        token = torch.arange(x.shape[axis], device=x.device)
-        return torch.unflatten(joined.index_select(axis, token), 0, (x.shape[0], -1)).flatten(1, 2)
+        one_each = torch.eye(len(weight), device=mixed.device, dtype=mixed.dtype)
+        joined = functional.conv_transpose2d(mixed, self._by_token(one_each, window), stride=window)
+        # The bounds check of `narrow` would specialise the graph to a size.
+        joined = joined.index_select(axis, torch.arange(x.shape[axis], device=x.device))
+        return torch.unflatten(joined, 0, (x.shape[0], -1)).flatten(1, 2)
+
+    def _by_token(self, matrix: torch.Tensor, window: tuple[int, int]) -> torch.Tensor:
+        """Reshape rows of a segment's tokens into kernels (rows, channels of a segment, window)."""
+        tokens = torch.unflatten(matrix, 1, (self.tokens, self.segment))
+        return torch.unflatten(tokens.transpose(1, 2), 2, window)
 
     def extra_repr(self) -> str:
         """Return the arguments shown by ``print(module)``."""
