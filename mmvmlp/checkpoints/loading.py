@@ -31,6 +31,7 @@ from mmvmlp.checkpoints.reading import (
     extract_state_dict,
     read_checkpoint,
 )
+from mmvmlp.ops import SegmentMixing
 from mmvmlp.registry import WEIGHT_INITIALIZERS
 
 
@@ -69,7 +70,11 @@ class CheckpointReport:
 
 
 def load_checkpoint(
-    model: nn.Module, checkpoint: str | Path | Mapping[str, Any], *, use_ema: bool = False
+    model: nn.Module,
+    checkpoint: str | Path | Mapping[str, Any],
+    *,
+    use_ema: bool = False,
+    resample: bool = False,
 ) -> CheckpointReport:
     """Load a checkpoint into a backbone, or into a model with one.
 
@@ -83,12 +88,15 @@ def load_checkpoint(
         checkpoint: A file, an http(s) URL, or the contents of a checkpoint.
         use_ema: True to load the exponential moving average of the weights (``state_dict_ema``),
             which training scripts with EMA save beside them.
+        resample: True to convert weights of another native image size, for ViP: at its own native
+            size, the model then does what the other one does by ``resolution='resize'``.
 
     Returns:
         Keys that matched, were missing or unexpected, or differed in shape; also logged.
 
     Raises:
         FileNotFoundError: If the file does not exist.
+        ValueError: If the weights of such a model cannot be resampled.
         CheckpointError: If it cannot be read, is of an unknown format or another family, does not
             cover the backbone (except for heads and norms of emitted levels), has blocks that the
             backbone lacks, or has no moving average that was asked for.
@@ -104,6 +112,8 @@ def load_checkpoint(
         named = _our_tensors(tensors, prefix)
     else:
         named = _official_tensors(official, tensors, backbone, prefix, expected)
+    if resample:
+        named.update(_resampled(named, model))
     report = _compare(
         source=('mmvmlp checkpoint' if official is None else official.name) + origin,
         named=named,
@@ -180,6 +190,25 @@ def _official_tensors(
             tensor = official.our_tensor(name, tensor, expected[full].shape)
         named[full] = (key, tensor)
     return named
+
+
+def _resampled(named: NamedTensors, model: nn.Module) -> NamedTensors:
+    """Return the weights of token mixing, converted from another native size."""
+    layers = {
+        f'{name}.linear.weight': layer
+        for name, layer in model.named_modules()
+        if isinstance(layer, SegmentMixing)
+    }
+    if not layers:
+        raise ValueError(
+            f'resample=True: the weights of a ViP can be resampled, those of this '
+            f'{type(find_backbone(model)[0]).__name__} cannot'
+        )
+    return {
+        key: (named[key][0], layer.resampled(named[key][1]))
+        for key, layer in layers.items()
+        if key in named
+    }
 
 
 def _compare(
@@ -362,14 +391,16 @@ class OfficialPretrained:
     Args:
         checkpoint: A file or an http(s) URL.
         use_ema: True to load the exponential moving average of the weights.
+        resample: True to convert weights of another native image size.
     """
 
-    def __init__(self, checkpoint: str, use_ema: bool = False) -> None:
+    def __init__(self, checkpoint: str, use_ema: bool = False, resample: bool = False) -> None:
         self.checkpoint = checkpoint
         self.use_ema = use_ema
+        self.resample = resample
 
     def __call__(self, module: nn.Module) -> None:
         """Load the checkpoint into a module, and record it in mmengine's log of initialisation."""
-        load_checkpoint(module, self.checkpoint, use_ema=self.use_ema)
+        load_checkpoint(module, self.checkpoint, use_ema=self.use_ema, resample=self.resample)
         if hasattr(module, '_params_init_info'):
             update_init_info(module, init_info=f'OfficialPretrained: loaded {self.checkpoint}')

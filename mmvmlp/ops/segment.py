@@ -3,6 +3,7 @@
 Source: ViP (arXiv 2106.12368), section 3.1 and algorithm 1, there called Permute-MLP.
 """
 
+import math
 from typing import Literal
 
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from mmvmlp.ops.pointwise import pointwise
-from mmvmlp.ops.resample import Resolution, mix_at_native_size
+from mmvmlp.ops.resample import Resolution, interpolation_matrix, mix_at_native_size
 
 
 class SegmentMixing(nn.Module):
@@ -76,6 +77,28 @@ class SegmentMixing(nn.Module):
         """Reshape rows of a segment's tokens into kernels (rows, channels of a segment, window)."""
         tokens = torch.unflatten(matrix, 1, (self.tokens, self.segment))
         return torch.unflatten(tokens.transpose(1, 2), 2, window)
+
+    def resampled(self, weight: torch.Tensor) -> torch.Tensor:
+        """Convert the weight of another native size, so that it does what ``'resize'`` would do.
+
+        That is to interpolate the tokens to the other size, mix, and interpolate back. The channels
+        of a segment stay as they are.
+
+        Args:
+            weight: Of any shape, with the elements of the layer's weight.
+
+        Returns:
+            Weight of this layer in float64; or ``weight`` itself, if it is of this layer's size or
+            has no tokens of as many channels as a segment.
+        """
+        tokens = math.isqrt(weight.numel()) // self.segment
+        if tokens == self.tokens or (tokens * self.segment) ** 2 != weight.numel():
+            return weight
+        matrix = weight.double().reshape(tokens, self.segment, tokens, self.segment)
+        to_other = interpolation_matrix(self.tokens, tokens, matrix)
+        back = interpolation_matrix(tokens, self.tokens, matrix)
+        product = torch.einsum('oi,isjt,jk->oskt', back, matrix, to_other)
+        return product.reshape(self.linear.weight.shape)
 
     def extra_repr(self) -> str:
         """Return the arguments shown by ``print(module)``."""

@@ -81,6 +81,38 @@ def test_checkpoint_of_another_variant_is_refused(name):
         mmvmlp.load_checkpoint(mmvmlp.build_backbone(name), official_state_dict('vip_small7'))
 
 
+@pytest.mark.parametrize('image_size', [16, 32, 56])
+@torch.no_grad()
+def test_resampled_weights_do_what_resizing_does(image_size):
+    torch.manual_seed(0)
+    arch = SMALL_ARCHS['small7']
+    resized = ViP(arch).double().eval()
+    official = reference.Permutator(arch).double().state_dict()
+    mmvmlp.load_checkpoint(resized, official)
+    other = ViP({**arch, 'image_size': image_size}, resolution='native').double().eval()
+    if image_size != arch['image_size']:
+        with pytest.raises(mmvmlp.CheckpointError, match='of different shape'):
+            mmvmlp.load_checkpoint(other, official)
+    mmvmlp.load_checkpoint(other, official, resample=True)
+    image = torch.randn(1, 3, image_size, image_size, dtype=torch.float64)
+    for ours, theirs in zip(other(image), resized(image), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
+
+
+def test_resampling_does_not_make_another_variant_fit():
+    official = reference.Permutator(SMALL_ARCHS['small7']).state_dict()
+    # Matrices of 16 rows are not those of segments of 3 channels.
+    other = ViP({**SMALL_ARCHS['small7'], 'channels': (24,) * 4})
+    with pytest.raises(mmvmlp.CheckpointError, match='of different shape'):
+        mmvmlp.load_checkpoint(other, official, resample=True)
+
+
+def test_resampling_of_other_networks_is_refused():
+    other = mmvmlp.ResMLP(mmvmlp.ResMLP.small_arch)
+    with pytest.raises(ValueError, match='resample=True.*ResMLP cannot'):
+        mmvmlp.load_checkpoint(other, other.state_dict(), resample=True)
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     height=st.integers(8, 80),
