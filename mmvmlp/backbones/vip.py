@@ -62,7 +62,7 @@ class ViPArchitecture(TwoStrideArchitecture):
 class PermuteMLP(nn.Module):
     """Token mixing: along H, along W, and channels; reweighted, and projected.
 
-    Source: section 3.1, algorithm 1; official class ``WeightedPermuteMLP``.
+    Source: Weighted Permute-MLP; official class ``WeightedPermuteMLP``.
 
     Args:
         channels: Number of channels.
@@ -89,7 +89,7 @@ class PermuteMLP(nn.Module):
 class ViPBlock(nn.Module):
     """Token mixing and channel mixing, each in a pre-norm residual branch.
 
-    Source: equations 1 and 2; official class ``PermutatorBlock``.
+    Source: Permutator; official class ``PermutatorBlock``.
 
     Args:
         channels: Number of channels.

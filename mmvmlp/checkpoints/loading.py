@@ -96,7 +96,7 @@ def load_checkpoint(
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If the weights of such a model cannot be resampled.
+        ValueError: If ``resample`` is True and the network is none whose weights can be resampled.
         CheckpointError: If it cannot be read, is of an unknown format or another family, does not
             cover the backbone (except for heads and norms of emitted levels), has blocks that the
             backbone lacks, or has no moving average that was asked for.
@@ -201,7 +201,7 @@ def _resampled(named: NamedTensors, model: nn.Module) -> NamedTensors:
     }
     if not layers:
         raise ValueError(
-            f'resample=True: the weights of a ViP can be resampled, those of this '
+            'resample=True: the weights of a ViP can be resampled, those of this '
             f'{type(find_backbone(model)[0]).__name__} cannot'
         )
     return {

@@ -1,6 +1,6 @@
 """Segment mixing: a linear layer along rows or columns, across small segments of the channels.
 
-Source: ViP (arXiv 2106.12368), section 3.1 and algorithm 1, there called Permute-MLP.
+Source: ViP (arXiv 2106.12368), Permute-MLP; official file ``vip.py``, class ``WeightedPermuteMLP``.
 """
 
 import math
