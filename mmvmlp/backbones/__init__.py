@@ -2,6 +2,7 @@
 
 from mmvmlp.backbones.as_mlp import ASMLP, ASMLPArchitecture
 from mmvmlp.backbones.base import FeatureInfo, VisionMLP
+from mmvmlp.backbones.cycle_mlp import CycleMLP, CycleMLPArchitecture
 from mmvmlp.backbones.hire_mlp import HireMLP, HireMLPArchitecture
 from mmvmlp.backbones.mlp_mixer import MLPMixer, MLPMixerArchitecture
 from mmvmlp.backbones.resmlp import ResMLP, ResMLPArchitecture
@@ -14,6 +15,8 @@ from mmvmlp.backbones.wave_mlp import WaveMLP, WaveMLPArchitecture
 __all__ = [
     'ASMLP',
     'ASMLPArchitecture',
+    'CycleMLP',
+    'CycleMLPArchitecture',
     'FeatureInfo',
     'HireMLP',
     'HireMLPArchitecture',

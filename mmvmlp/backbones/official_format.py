@@ -39,6 +39,8 @@ class OfficialFormat:
         classifier_keys: Regular expression for official keys that only classifiers have. If a
             checkpoint has both a classifier's norm and the norm of the same level, the latter is
             loaded.
+        constant_keys: Regular expression for official keys of constants, which are not loaded; by
+            default there are none.
         rearrangements: Pairs of regular expression for our names and function that rearranges the
             tensor; other tensors are unchanged.
     """
@@ -47,6 +49,7 @@ class OfficialFormat:
     signature: str
     renamings: tuple[tuple[str, str], ...]
     classifier_keys: str
+    constant_keys: str | None = None
     rearrangements: tuple[tuple[str, Rearrangement], ...] = ()
 
     def our_name(self, official_key: str, depths: Sequence[int], strides: Sequence[int]) -> str:

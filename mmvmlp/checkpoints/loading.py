@@ -181,6 +181,8 @@ def _official_tensors(
     depths, strides = backbone.depths, [level.stride for level in backbone.levels()]
     # Classifier keys come last, so that they do not replace other tensors.
     for key in sorted(tensors, key=lambda key: bool(re.search(official.classifier_keys, key))):
+        if official.constant_keys and re.search(official.constant_keys, key):
+            continue
         name = official.our_name(key.removeprefix('backbone.'), depths, strides)
         full = name if name.startswith('head.') else prefix + name
         if full in named:

@@ -4,6 +4,7 @@ from mmvmlp.ops.affine import Affine
 from mmvmlp.ops.axial import AxialMixing
 from mmvmlp.ops.axial_shift import axial_shift
 from mmvmlp.ops.channel_mlp import ChannelMLP
+from mmvmlp.ops.cycle_shift import cycle_shift
 from mmvmlp.ops.dense import DenseMixing
 from mmvmlp.ops.drop_path import DropPath
 from mmvmlp.ops.layer_norm import LayerNorm2d
@@ -35,6 +36,7 @@ __all__ = [
     'SummedSplitAttention',
     'axial_shift',
     'build_norm',
+    'cycle_shift',
     'resampled',
     'spatial_shift',
 ]

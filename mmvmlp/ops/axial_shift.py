@@ -29,7 +29,7 @@ def axial_shift(x: torch.Tensor, axis: Literal['height', 'width'], size: int) ->
         for step, source, target in zip(
             range(-reach, reach + 1), groups, moved.chunk(size, dim=1), strict=False
         ):
-            _copy_shifted(source, target, dim, step)
+            copy_shifted(source, target, dim, step)
         return moved
     padding = (reach, reach) if dim == 3 else (0, 0, reach, reach)
     padded = functional.pad(x, padding).chunk(size, dim=1)
@@ -38,7 +38,15 @@ def axial_shift(x: torch.Tensor, axis: Literal['height', 'width'], size: int) ->
     )
 
 
-def _copy_shifted(source: torch.Tensor, target: torch.Tensor, dim: int, step: int) -> None:
+def copy_shifted(source: torch.Tensor, target: torch.Tensor, dim: int, step: int) -> None:
+    """Copy a map, shifted by some tokens, into another; zeros move in at the border.
+
+    Args:
+        source: (N, C, H, W).
+        target: (N, C, H, W).
+        dim: 2 for H, 3 for W.
+        step: Number of tokens; positive values shift towards the end.
+    """
     length = source.shape[dim]
     distance = min(abs(step), length)
     kept = length - distance
