@@ -33,6 +33,8 @@ RECIPES = {
     'classify_wave_mlp_.*': DEIT._replace(warm_up=5),
     'classify_s2_mlp_v2_.*': DEIT._replace(lr=2e-3, warm_up=10),
     'classify_vip_.*': DEIT._replace(lr=2e-3, batch=2048),
+    'classify_(?!hire_mlp_t|resmlp_|mlp_mixer_|wave_mlp_|cycle_mlp_).*': DEIT,
+    'classify_(wave|cycle)_mlp_.*': DEIT._replace(warm_up=5),
     'classify_resmlp_.*': Recipe('Lamb', 5e-3, 0.2, 2048, 400, 5),
     'classify_mlp_mixer_.*': Recipe('AdamW', 1e-3, 0.1, 4096, 300, 32),
 }
@@ -57,6 +59,7 @@ DROP_PATH_RATES = {
     'classify_wave_mlp_{}': {'t': 0.1, 's': 0.1, 'm': 0.1},
     'classify_s2_mlp_v2_{}': {'small7': 0.1},
     'classify_vip_{}': {'small7': 0.1},
+    'classify_cycle_mlp_{}': {'b1': 0.1, 'b2': 0.1, 'b3': 0.1},
 }
 # Sides that the shorter side is scaled to before a crop of 224 pixels: 0.875 and 0.9 of it.
 TEST_SIDES = {
@@ -67,6 +70,7 @@ TEST_SIDES = {
     'mlp_mixer_b16': 256,
     'wave_mlp_s': 248,
     'vip_small7': 248,
+    'cycle_mlp_b2': 256,
 }
 # Detectors whose published 1x schedule trains with random short sides of 480-800.
 MULTISCALE = '(cascade_)?mask_rcnn_as_mlp_.*'
