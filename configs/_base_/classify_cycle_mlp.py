@@ -1,4 +1,4 @@
-# CycleMLP: 5 epochs of warm-up.
+# CycleMLP: 5 epochs of warm-up instead of 20.
 _base_ = 'classify.py'
 
 param_scheduler = [

@@ -152,18 +152,15 @@ class FusedCycleBlock(FusedBlock):
 
     def mix(self, x: torch.Tensor) -> torch.Tensor:
         maps = self.norm(x.permute(0, 3, 1, 2))
-        branches = (
-            self.width(cycle_shift(maps, 'width').permute(0, 2, 3, 1)),
-            self.height(cycle_shift(maps, 'height').permute(0, 2, 3, 1)),
-            self.channel(maps.permute(0, 2, 3, 1)),
+        shifted = cycle_shift(maps, 'width'), cycle_shift(maps, 'height'), maps
+        first, second, third = (
+            layer(source.permute(0, 2, 3, 1))
+            for layer, source in zip((self.width, self.height, self.channel), shifted, strict=True)
         )
-        first, second, third = (branch.mean((1, 2)) for branch in branches)
-        weights = self.reweight(first + second + third).to(x.dtype)
-        of_first, of_second, of_third = weights[:, None, None].unbind(4)
-        width, height, channel = branches
-        mixed = (width * of_first).addcmul(height, of_second).addcmul(channel, of_third)
-        x = self.projection(mixed, added=x)
-        mixed = self.channel_mlp(x)
+        pooled = first.mean((1, 2)) + second.mean((1, 2)) + third.mean((1, 2))
+        weights = self.reweight(pooled)[:, None, None].to(x.dtype).unbind(4)
+        weighted = (first * weights[0]).addcmul(second, weights[1]).addcmul(third, weights[2])
+        mixed: torch.Tensor = self.channel_mlp(self.projection(weighted, added=x))
         return mixed
 
 
