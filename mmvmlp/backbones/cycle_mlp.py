@@ -7,7 +7,7 @@ variants tiny, small and base, but not their code.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -16,6 +16,7 @@ from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.base import FeatureInfo, Stage, VisionMLP
 from mmvmlp.backbones.official_format import OfficialFormat, reshaped
 from mmvmlp.ops import ChannelMLP, DropPath, SplitAttention, build_norm, cycle_shift
+from mmvmlp.ops.execution import runs_as_written
 from mmvmlp.ops.folding import pointwise_weights
 from mmvmlp.ops.fused_block import FusedBlock
 from mmvmlp.ops.fused_channel_mlp import FusedChannelMLP
@@ -129,7 +130,8 @@ class CycleBlock(nn.Module):
 class FusedCycleBlock(FusedBlock):
     """Inference form of a block: the channel MLP's norm and residual additions are folded.
 
-    The first norm stays as it is, since zeros move in after it.
+    The first norm stays as it is, since zeros move in after it. Large maps are mixed, weighted and
+    projected by one product per image.
 
     Args:
         block: The block.
@@ -143,9 +145,10 @@ class FusedCycleBlock(FusedBlock):
         mixing = block.token_mixing
         dtype = mixing.width.weight.dtype
         self.norm = block.norm1
-        self.width = FusedLinear(*pointwise_weights(mixing.width), dtype)
-        self.height = FusedLinear(*pointwise_weights(mixing.height), dtype)
-        self.channel = FusedLinear(*pointwise_weights(mixing.channel), dtype)
+        self.branches = nn.ModuleList(
+            FusedLinear(*pointwise_weights(layer), dtype)
+            for layer in (mixing.width, mixing.height, mixing.channel)
+        )
         self.reweight = mixing.reweight
         self.projection = FusedLinear(*pointwise_weights(mixing.projection), dtype)
         self.channel_mlp = FusedChannelMLP(block.norm2, block.channel_mlp)
@@ -153,15 +156,45 @@ class FusedCycleBlock(FusedBlock):
     def mix(self, x: torch.Tensor) -> torch.Tensor:
         maps = self.norm(x.permute(0, 3, 1, 2))
         shifted = cycle_shift(maps, 'width'), cycle_shift(maps, 'height'), maps
+        sources = [source.permute(0, 2, 3, 1) for source in shifted]
+        _, height, width, channels = x.shape
+        # Composing the products costs as much as mixing so many tokens.
+        if runs_as_written(x) and height * width > 3 * channels:
+            x = self._add_composed(x, sources)
+        else:
+            x = self._add_weighted(x, sources)
+        mixed: torch.Tensor = self.channel_mlp(x)
+        return mixed
+
+    def _add_weighted(self, x: torch.Tensor, sources: list[torch.Tensor]) -> torch.Tensor:
         first, second, third = (
-            layer(source.permute(0, 2, 3, 1))
-            for layer, source in zip((self.width, self.height, self.channel), shifted, strict=True)
+            layer(source) for layer, source in zip(self.branches, sources, strict=True)
         )
         pooled = first.mean((1, 2)) + second.mean((1, 2)) + third.mean((1, 2))
         weights = self.reweight(pooled)[:, None, None].to(x.dtype).unbind(4)
         weighted = (first * weights[0]).addcmul(second, weights[1]).addcmul(third, weights[2])
-        mixed: torch.Tensor = self.channel_mlp(self.projection(weighted, added=x))
-        return mixed
+        added: torch.Tensor = self.projection(weighted, added=x)
+        return added
+
+    def _add_composed(self, x: torch.Tensor, sources: list[torch.Tensor]) -> torch.Tensor:
+        """Mix, weight and project by one product per image."""
+        layers = [cast(FusedLinear, layer) for layer in self.branches]
+        # The mean of a layer's outputs is its output for the mean.
+        first, second, third = (
+            layer(source.mean((1, 2))) for layer, source in zip(layers, sources, strict=True)
+        )
+        weights = self.reweight(first + second + third).to(x.dtype).unbind(2)
+        projection = self.projection.weight.t()
+        # (N, C, C) of each branch.
+        matrices = [
+            (layer.weight.t() * weight[:, None]) @ projection
+            for layer, weight in zip(layers, weights, strict=True)
+        ]
+        bias = sum(layer.bias * weight for layer, weight in zip(layers, weights, strict=True))
+        bias = bias @ projection + self.projection.bias
+        tokens = torch.cat(sources, 3).flatten(1, 2)
+        mixed = torch.baddbmm(bias[:, None], tokens, torch.cat(matrices, 1))
+        return x + mixed.view(x.shape)
 
 
 @MODELS.register_module()
