@@ -71,8 +71,7 @@ class OverlappingPatches(nn.Module):
 class CycleModule(nn.Module):
     """Token mixing: a Cycle FC along W, one along H, and channels; reweighted, and projected.
 
-    Source: official class ``CycleMLP``; section 3.2, figure 3. There ``sfc_h`` mixes along W and
-    ``sfc_w`` along H.
+    Source: official class ``CycleMLP``, where ``sfc_h`` mixes along W and ``sfc_w`` along H.
 
     Args:
         channels: Number of channels.
@@ -190,8 +189,8 @@ class FusedCycleBlock(FusedBlock):
             (layer.weight.t() * weight[:, None]) @ projection
             for layer, weight in zip(layers, weights, strict=True)
         ]
-        bias = sum(layer.bias * weight for layer, weight in zip(layers, weights, strict=True))
-        bias = bias @ projection + self.projection.bias
+        biases = [layer.bias * weight for layer, weight in zip(layers, weights, strict=True)]
+        bias = torch.stack(biases).sum(0) @ projection + self.projection.bias
         tokens = torch.cat(sources, 3).flatten(1, 2)
         mixed = torch.baddbmm(bias[:, None], tokens, torch.cat(matrices, 1))
         return x + mixed.view(x.shape)

@@ -1,9 +1,9 @@
 """Cycle shift: channels come in turn from a token, from the next one and from the one before.
 
-A pointwise layer after it is a Cycle FC.
+With a pointwise layer after it, it is a cycle fully-connected layer (Cycle FC).
 
-Source: CycleMLP (arXiv 2107.10224), section 3.2; official file ``cycle_mlp.py``, class ``CycleFC``.
-The order of the distances is that of the official code; equation 2 of the paper has another.
+Source: CycleMLP (arXiv 2107.10224); official file ``cycle_mlp.py``, class ``CycleFC``, whose
+distances are 0, 1 and -1 where the paper's formula has 0, 1 and 2.
 """
 
 from typing import Literal

@@ -32,7 +32,7 @@ def test_classifiers_have_the_published_size(name, parameters, published_gflops)
             module.register_forward_hook(lambda *call: normalised.append(call[-1].numel()))
     with FlopCounterMode(display=False) as counter:
         model(images)
-    # The authors' script adds 5 operations for each value that is normalised.
+    # The authors' counter, fvcore, adds 5 operations for each normalised value.
     operations = counter.get_total_flops() // 2 + 5 * sum(normalised)
     assert round(operations / 1e9, 1) == published_gflops
 

@@ -1,4 +1,4 @@
-"""CycleMLP's Cycle FC along one axis, as section 3.2 has it, position by position."""
+"""CycleMLP's Cycle FC along one axis, with the official offsets, position by position."""
 
 import torch
 
