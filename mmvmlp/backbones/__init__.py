@@ -3,6 +3,7 @@
 from mmvmlp.backbones.as_mlp import ASMLP, ASMLPArchitecture
 from mmvmlp.backbones.base import FeatureInfo, VisionMLP
 from mmvmlp.backbones.cycle_mlp import CycleMLP, CycleMLPArchitecture
+from mmvmlp.backbones.conv_mlp import ConvMLP, ConvMLPArchitecture
 from mmvmlp.backbones.hire_mlp import HireMLP, HireMLPArchitecture
 from mmvmlp.backbones.mlp_mixer import MLPMixer, MLPMixerArchitecture
 from mmvmlp.backbones.resmlp import ResMLP, ResMLPArchitecture
@@ -17,6 +18,8 @@ __all__ = [
     'ASMLPArchitecture',
     'CycleMLP',
     'CycleMLPArchitecture',
+    'ConvMLP',
+    'ConvMLPArchitecture',
     'FeatureInfo',
     'HireMLP',
     'HireMLPArchitecture',

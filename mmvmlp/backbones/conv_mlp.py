@@ -1,0 +1,382 @@
+"""ConvMLP: convolutions at high resolution, then channel MLPs around a depthwise convolution.
+
+Source: Li et al., "ConvMLP: Hierarchical Convolutional MLPs for Vision" (arXiv 2109.04454);
+official repository SHI-Labs/Convolutional-MLPs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from mmvmlp.backbones.architecture import Architecture
+from mmvmlp.backbones.arguments import boolean
+from mmvmlp.backbones.base import NUM_LEVELS, FeatureInfo, Stage, VisionMLP
+from mmvmlp.backbones.official_format import OfficialFormat, reshaped
+from mmvmlp.ops import ChannelMLP, DropPath, Resolution, build_norm
+from mmvmlp.ops.folding import folded_convolution, pointwise_weights
+from mmvmlp.ops.fused_block import FusedBlock
+from mmvmlp.ops.fused_channel_mlp import FusedChannelMLP
+from mmvmlp.ops.fused_linear import FusedLinear
+from mmvmlp.ops.layout import as_contiguous
+from mmvmlp.registry import MODELS
+
+STRIDES = (4, 8, 16, 32)
+CONV_NORM_CFG = {'type': 'BN'}
+
+
+@dataclass(frozen=True)
+class ConvMLPArchitecture(Architecture):
+    """ConvMLP architecture.
+
+    Attributes:
+        depths: Number of blocks in each stage; those of the first stage are convolutional.
+        channels: Channels of the stem and the first stage; they double from stage to stage.
+        mlp_ratio: Ratio of hidden channels of the channel MLPs to the stage's channels.
+    """
+
+    depths: tuple[int, int, int, int]
+    channels: int = field(metadata={'multiple_of': 2})
+    mlp_ratio: float
+
+
+class ConvNormReLU(nn.Module):
+    """Convolution without bias, batch norm and ReLU.
+
+    Args:
+        in_channels: Input channels.
+        out_channels: Output channels.
+        kernel_size: Side of the kernel, an odd number; the border is padded with zeros.
+        stride: Stride.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1
+    ) -> None:
+        super().__init__()
+        padding = kernel_size // 2
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=False)
+        self.norm = build_norm(CONV_NORM_CFG, out_channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Convolve: (N, in, H, W) to (N, out, H / stride, W / stride), rounded up."""
+        return functional.relu(self.norm(self.conv(x)))
+
+
+class ConvTokenizer(ConvNormReLU):
+    """Stem: three convolutions, the first with stride 2, and a max pooling.
+
+    Source: official class ``ConvTokenizer``.
+
+    Args:
+        in_channels: Channels of the image.
+        out_channels: Output channels.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(out_channels // 2, out_channels, 3)
+        self.before = nn.Sequential(
+            ConvNormReLU(in_channels, out_channels // 2, 3, stride=2),
+            ConvNormReLU(out_channels // 2, out_channels // 2, 3),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Embed images: (N, in, H, W) to (N, out, H / 4, W / 4), rounded up."""
+        return _max_pooled(super().forward(self.before(x)))
+
+
+def _max_pooled(x: torch.Tensor) -> torch.Tensor:
+    """Pool over 3x3 positions with stride 2: (N, C, H, W) to (N, C, H / 2, W / 2), rounded up."""
+    if not torch.compiler.is_compiling():
+        return functional.max_pool2d(x, 3, 2, 1)
+    # PyTorch's strides, of pooling or slices, put conditions on sizes into graphs.
+    x = functional.max_pool2d(x, 3, 1, 1)
+    for axis in (2, 3):
+        x = x.index_select(axis, torch.arange(0, x.shape[axis], 2, device=x.device))
+    return x
+
+
+class ConvBlock(nn.Module):
+    """Three convolutions in a residual branch, which ends with a ReLU.
+
+    Source: official class ``ConvStage``.
+
+    Args:
+        channels: Number of channels.
+        drop_path_rate: Stochastic depth of the branch.
+    """
+
+    def __init__(self, channels: int, drop_path_rate: float) -> None:
+        super().__init__()
+        hidden = 2 * channels
+        self.expand = ConvNormReLU(channels, hidden, 1)
+        self.local = ConvNormReLU(hidden, hidden, 3)
+        self.reduce = ConvNormReLU(hidden, channels, 1)
+        self.drop_path = DropPath(drop_path_rate)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Mix tokens and channels: (N, C, H, W) to (N, C, H, W)."""
+        branch: torch.Tensor = self.drop_path(self.reduce(self.local(self.expand(x))))
+        return x + branch
+
+    def fused(self) -> nn.Module:
+        """Return the inference form."""
+        return FusedConvBlock(self)
+
+
+class FusedConvBlock(FusedBlock):
+    """Inference form of a convolutional block: batch norms are folded into the convolutions.
+
+    Args:
+        block: The block.
+
+    Raises:
+        ValueError: If a norm cannot be folded.
+    """
+
+    def __init__(self, block: ConvBlock) -> None:
+        super().__init__()
+        self.expand = _fused_pointwise(block.expand)
+        self.local = folded_convolution(block.local.conv, block.local.norm)
+        self.reduce = _fused_pointwise(block.reduce)
+
+    def mix(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = functional.relu(self.local(self.expand(x).permute(0, 3, 1, 2)))
+        mixed: torch.Tensor = self.reduce(hidden.permute(0, 2, 3, 1), added=x)
+        return mixed
+
+
+def _fused_pointwise(layer: ConvNormReLU) -> FusedLinear:
+    folded = folded_convolution(layer.conv, layer.norm)
+    return FusedLinear(*pointwise_weights(folded), folded.weight.dtype, 'relu')
+
+
+class ConvMLPBlock(nn.Module):
+    """Two channel MLPs in residual branches, and between them a depthwise convolution in none.
+
+    Source: official class ``ConvMLPStage``; section 3.3.
+
+    Args:
+        channels: Number of channels.
+        mlp_ratio: Ratio of hidden channels of the channel MLPs to ``channels``.
+        drop_path_rate: Stochastic depth of both branches.
+        norm_cfg: Norms.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        mlp_ratio: float,
+        drop_path_rate: float,
+        norm_cfg: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        self.norm1 = build_norm(norm_cfg, channels)
+        self.channel_mlp1 = ChannelMLP(channels, mlp_ratio)
+        self.local_norm = build_norm(norm_cfg, channels)
+        self.local = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
+        self.norm2 = build_norm(norm_cfg, channels)
+        self.channel_mlp2 = ChannelMLP(channels, mlp_ratio)
+        self.drop_path = DropPath(drop_path_rate)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Mix channels, neighbouring tokens, and channels: (N, C, H, W) to (N, C, H, W)."""
+        x = x + self.drop_path(self.channel_mlp1(self.norm1(x)))
+        x = self.local(self.local_norm(x))
+        x = x + self.drop_path(self.channel_mlp2(self.norm2(x)))
+        return x
+
+    def fused(self) -> nn.Module:
+        """Return the inference form."""
+        return FusedConvMLPBlock(self)
+
+
+class FusedConvMLPBlock(FusedBlock):
+    """Inference form of a block: norms of the channel MLPs and residual additions are folded.
+
+    The norm before the depthwise convolution stays as it is, for the convolution pads its output
+    with zeros.
+
+    Args:
+        block: The block.
+
+    Raises:
+        ValueError: If a norm cannot be folded.
+    """
+
+    def __init__(self, block: ConvMLPBlock) -> None:
+        super().__init__()
+        self.channel_mlp1 = FusedChannelMLP(block.norm1, block.channel_mlp1)
+        self.local_norm = block.local_norm
+        self.local = block.local
+        self.channel_mlp2 = FusedChannelMLP(block.norm2, block.channel_mlp2)
+
+    def mix(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.channel_mlp1(x).permute(0, 3, 1, 2)
+        x = self.local(self.local_norm(x)).permute(0, 2, 3, 1)
+        mixed: torch.Tensor = self.channel_mlp2(x)
+        return mixed
+
+
+@MODELS.register_module()
+class ConvMLP(VisionMLP):
+    """ConvMLP: convolutions, then channel MLPs around depthwise convolutions; size-free by design.
+
+    As in the official dense backbone, levels 0-2 are what enters the blocks of their resolution,
+    and level 3 is what leaves them.
+
+    Args:
+        arch: ``'s'`` (default), ``'m'``, ``'l'``, or a mapping with the fields of
+            :class:`ConvMLPArchitecture`.
+        levels_before_blocks: False to emit all levels after the blocks of their resolution, as
+            other families do.
+        drop_path_per_stage: True for the official drop path rates: none in the first stage, and in
+            each other stage from 0 to ``drop_path_rate``.
+        **others: Arguments of :class:`~mmvmlp.VisionMLP`. ``norm_cfg`` defaults to layer norm;
+            the convolutions of the stem and the first stage always have batch norms.
+
+    Raises:
+        TypeError: If an argument is unknown.
+        ValueError: If an argument is not accepted.
+
+    Example:
+        >>> backbone = ConvMLP("s", out_indices=(1, 2, 3))
+        >>> [tuple(level.shape) for level in backbone(torch.zeros(1, 3, 64, 100))]
+        [(1, 128, 8, 13), (1, 256, 4, 7), (1, 512, 2, 4)]
+    """
+
+    variants = {
+        's': ConvMLPArchitecture(depths=(2, 2, 4, 2), channels=64, mlp_ratio=2.0),
+        'm': ConvMLPArchitecture(depths=(3, 3, 6, 3), channels=64, mlp_ratio=3.0),
+        'l': ConvMLPArchitecture(depths=(3, 4, 8, 3), channels=96, mlp_ratio=3.0),
+    }
+    smallest_variant = 's'
+    small_arch = {'depths': (2, 1, 2, 1), 'channels': 4, 'mlp_ratio': 2.0}
+    name_prefix = 'conv_mlp'
+    title = 'ConvMLP'
+    paper = 'https://arxiv.org/abs/2109.04454'
+    size_free = True
+    default_norm_cfg = {'type': 'LN2d'}
+    official_formats = (
+        OfficialFormat(
+            name='official ConvMLP (SHI-Labs/Convolutional-MLPs)',
+            signature='tokenizer.block.0.weight',
+            renamings=(
+                (r'^stages\.1\.downsample_mlp\.downsample\.', 'stages.3.downsample.'),
+                (r'^stages\.0\.downsample_mlp\.downsample\.', 'stages.2.downsample.'),
+                (r'^stages\.2\.blocks\.', 'stages.3.blocks.'),
+                (r'^stages\.1\.blocks\.', 'stages.2.blocks.'),
+                (r'^stages\.0\.blocks\.', 'stages.1.blocks.'),
+                (r'\.connect_norm\.', '.local_norm.'),
+                (r'\.connect\.', '.local.'),
+                (r'^tokenizer\.block\.0\.', 'stem.before.0.conv.'),
+                (r'^tokenizer\.block\.1\.', 'stem.before.0.norm.'),
+                (r'^tokenizer\.block\.3\.', 'stem.before.1.conv.'),
+                (r'^tokenizer\.block\.4\.', 'stem.before.1.norm.'),
+                (r'^tokenizer\.block\.6\.', 'stem.conv.'),
+                (r'^tokenizer\.block\.7\.', 'stem.norm.'),
+                (r'^conv_stages\.conv_blocks\.(\d+)\.0\.', r'stages.0.blocks.\1.expand.conv.'),
+                (r'^conv_stages\.conv_blocks\.(\d+)\.1\.', r'stages.0.blocks.\1.expand.norm.'),
+                (r'^conv_stages\.conv_blocks\.(\d+)\.3\.', r'stages.0.blocks.\1.local.conv.'),
+                (r'^conv_stages\.conv_blocks\.(\d+)\.4\.', r'stages.0.blocks.\1.local.norm.'),
+                (r'^conv_stages\.conv_blocks\.(\d+)\.6\.', r'stages.0.blocks.\1.reduce.conv.'),
+                (r'^conv_stages\.conv_blocks\.(\d+)\.7\.', r'stages.0.blocks.\1.reduce.norm.'),
+                (r'^conv_stages\.downsample\.', 'stages.1.downsample.'),
+                (r'^norm\.', 'norm3.'),
+                (r'^head\.', 'head.fc.'),
+            ),
+            classifier_keys=r'^(norm|head)\.',
+            rearrangements=((r'\.fc[12]\.weight$', reshaped),),
+        ),
+    )
+
+    def __init__(
+        self,
+        arch: str | Mapping[str, Any] | None = None,
+        *,
+        levels_before_blocks: bool = True,
+        drop_path_per_stage: bool = False,
+        in_channels: int = 3,
+        out_indices: Sequence[int] = (0, 1, 2, 3),
+        out_norm: bool = False,
+        drop_path_rate: float = 0.0,
+        norm_cfg: Mapping[str, Any] | None = None,
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool = False,
+        resolution: Resolution | None = None,
+        init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
+    ) -> None:
+        self.levels_before_blocks = boolean('levels_before_blocks', levels_before_blocks)
+        self.drop_path_per_stage = boolean('drop_path_per_stage', drop_path_per_stage)
+        super().__init__(
+            arch,
+            in_channels=in_channels,
+            out_indices=out_indices,
+            out_norm=out_norm,
+            drop_path_rate=drop_path_rate,
+            norm_cfg=norm_cfg,
+            frozen_stages=frozen_stages,
+            norm_eval=norm_eval,
+            with_cp=with_cp,
+            resolution=resolution,
+            init_cfg=init_cfg,
+        )
+
+    def drop_path_rates(self) -> list[list[float]]:
+        if not self.drop_path_per_stage:
+            return super().drop_path_rates()
+        convolutional, *others = self.depths
+        return [
+            [0.0] * convolutional,
+            *(
+                [self.drop_path_rate * block / max(1, depth - 1) for block in range(depth)]
+                for depth in others
+            ),
+        ]
+
+    def build_stem(self) -> nn.Module:
+        return ConvTokenizer(self.in_channels, self.arch.channels)
+
+    def levels(self) -> tuple[FeatureInfo, ...]:
+        return tuple(
+            FeatureInfo(self.arch.channels * 2**level, stride)
+            for level, stride in enumerate(STRIDES)
+        )
+
+    def _emits_before_blocks(self, level: int) -> bool:
+        return self.levels_before_blocks and level < NUM_LEVELS - 1
+
+    def build_stage(self, stage: int) -> Stage:
+        arch: ConvMLPArchitecture = self.arch
+        channels = arch.channels * 2**stage
+        rates = self.drop_path_rates()[stage]
+        if stage == self.num_stages - 1 and self._emits_before_blocks(stage):
+            # No level needs the blocks.
+            rates = []
+        if stage == 0:
+            return Stage([ConvBlock(channels, rate) for rate in rates])
+        return Stage(
+            [ConvMLPBlock(channels, arch.mlp_ratio, rate, self.norm_cfg) for rate in rates],
+            downsample=nn.Conv2d(channels // 2, channels, 3, stride=2, padding=1),
+        )
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        self._check_images(images)
+        x = self.stem(images.contiguous(memory_format=torch.channels_last))
+        maps: dict[int, torch.Tensor] = {}
+        for level, stage in enumerate(self._built_stages()):
+            x = stage.downsample(x)
+            entering = x
+            for block in stage.blocks:
+                x = self._run_block(block, x)
+            if level in self.out_indices:
+                emitted = entering if self._emits_before_blocks(level) else x
+                if self.out_norm:
+                    emitted = getattr(self, f'norm{level}')(emitted)
+                # mmcv's RoIAlign assumes that its input is contiguous.
+                maps[level] = as_contiguous(emitted)
+        return tuple(maps[level] for level in self.out_indices)
