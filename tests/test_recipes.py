@@ -23,7 +23,8 @@ class Recipe(NamedTuple):
 COCO_1X = Recipe('AdamW', 1e-4, 0.05, 16, 12, 500)
 DEIT = Recipe('AdamW', 1e-3, 0.05, 1024, 300, 20)
 RECIPES = {
-    '((cascade_)?mask_rcnn|retinanet)_.*(?<!_3x)': COCO_1X,
+    '((cascade_)?mask_rcnn|retinanet)_(?!conv_mlp_).*(?<!_3x)': COCO_1X,
+    '(mask_rcnn|retinanet)_conv_mlp_.*': COCO_1X._replace(weight_decay=1e-4),
     '(cascade_)?mask_rcnn_.*_3x': COCO_1X._replace(length=36),
     'upernet_.*(?<!_160k)': Recipe('AdamW', 1.2e-4, 0.01, 32, 80_000, 800),
     'upernet_.*_160k': Recipe('AdamW', 6e-5, 0.01, 16, 160_000, 1500),
@@ -35,6 +36,8 @@ RECIPES = {
     'classify_vip_.*': DEIT._replace(lr=2e-3, batch=2048),
     'classify_(?!hire_mlp_t|resmlp_|mlp_mixer_|wave_mlp_|cycle_mlp_).*': DEIT,
     'classify_(wave|cycle)_mlp_.*': DEIT._replace(warm_up=5),
+    'classify_conv_mlp_.*': DEIT._replace(lr=5e-4, length=310),
+    'classify_(?!conv_mlp_|hire_mlp_t|resmlp_|mlp_mixer_).*': DEIT,
     'classify_resmlp_.*': Recipe('Lamb', 5e-3, 0.2, 2048, 400, 5),
     'classify_mlp_mixer_.*': Recipe('AdamW', 1e-3, 0.1, 4096, 300, 32),
 }
@@ -52,6 +55,9 @@ DROP_PATH_RATES = {
     'cascade_mask_rcnn_as_mlp_{}': {'t': 0.1, 's': 0.1, 'b': 0.2},
     'cascade_mask_rcnn_as_mlp_{}_3x': {'t': 0.2, 's': 0.2, 'b': 0.3},
     'upernet_as_mlp_{}_160k': {'t': 0.3, 's': 0.3, 'b': 0.5},
+    'classify_conv_mlp_{}': {'s': 0.1, 'm': 0.1, 'l': 0.1},
+    'mask_rcnn_conv_mlp_{}': {'s': 0.1, 'm': 0.1, 'l': 0.1},
+    'sem_fpn_conv_mlp_{}': {'s': 0.1, 'm': 0.1, 'l': 0.1},
     'mask_rcnn_hire_mlp_{}': {'t': 0.0, 's': 0.1, 'b': 0.2, 'l': 0.3},
     'upernet_hire_mlp_{}': {'s': 0.2},
     'classify_smlpnet_{}': {'t': 0.0, 's': 0.2, 'b': 0.3},
@@ -64,6 +70,7 @@ DROP_PATH_RATES = {
 # Sides that the shorter side is scaled to before a crop of 224 pixels: 0.875 and 0.9 of it.
 TEST_SIDES = {
     'as_mlp_s': 256,
+    'conv_mlp_s': 248,
     'hire_mlp_s': 256,
     'smlpnet_s': 256,
     'resmlp_s12': 248,
@@ -112,6 +119,7 @@ def test_classifiers_are_tested_on_the_published_crop(network):
 
 
 @pytest.mark.parametrize('network', ['smlpnet_s', 'wave_mlp_s'])
+@pytest.mark.parametrize('network', ['conv_mlp_s', 'smlpnet_s'])
 def test_weights_are_averaged_as_in_the_official_code(network):
     hooks = load_config(f'configs/classify_{network}.py').custom_hooks
     (average,) = (hook for hook in hooks if hook.type == 'EMAHook')
