@@ -71,7 +71,7 @@ class VisionMLP(BaseModule):
             after the last emitted level are not built.
         out_norm: True to normalise each emitted level.
         drop_path_rate: Stochastic depth of the last block; increases linearly from 0 at the first
-            block, or is constant, as the family was trained.
+            block, does so anew in each stage, or is constant, as the family was trained.
         norm_cfg: Norm layers; by default those of the family.
         frozen_stages: -1 freezes nothing, 0 the stem, k the stem and the first k stages.
         norm_eval: True to keep batch norms in evaluation mode during training.
@@ -116,6 +116,9 @@ class VisionMLP(BaseModule):
 
     has_constant_drop_path: ClassVar[bool] = False
     """True if all blocks have the same drop path rate."""
+
+    has_drop_path_per_stage: ClassVar[bool] = False
+    """True if drop path rates increase from 0 anew in each stage."""
 
     has_final_norm: ClassVar[bool] = True
     """True if the published classifier normalises the last feature map before pooling."""
@@ -203,6 +206,13 @@ class VisionMLP(BaseModule):
     def levels(self) -> tuple[FeatureInfo, ...]:
         """Return channels and stride of all four levels."""
 
+    def emits_before_blocks(self, level: int) -> bool:
+        """Return True if a level is what enters the blocks of its stage, not what leaves them.
+
+        If such a stage is the last, families build it without blocks.
+        """
+        return False
+
     @property
     @abstractmethod
     def default_norm_cfg(self) -> Mapping[str, Any]:
@@ -251,15 +261,15 @@ class VisionMLP(BaseModule):
 
     def drop_path_rates(self) -> list[list[float]]:
         """Return the drop path rate of each block of each stage."""
-        last = max(1, sum(self.depths) - 1)
-        numbers = itertools.count()
-        return [
-            [
-                self.drop_path_rate * (1 if self.has_constant_drop_path else next(numbers) / last)
-                for _ in range(depth)
-            ]
-            for depth in self.depths
-        ]
+        if self.has_constant_drop_path:
+            return [[self.drop_path_rate] * depth for depth in self.depths]
+        if self.has_drop_path_per_stage:
+            return [self._increasing_rates(depth) for depth in self.depths]
+        rates = iter(self._increasing_rates(sum(self.depths)))
+        return [list(itertools.islice(rates, depth)) for depth in self.depths]
+
+    def _increasing_rates(self, depth: int) -> list[float]:
+        return [self.drop_path_rate * (block / max(1, depth - 1)) for block in range(depth)]
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Compute the feature maps.
@@ -278,11 +288,13 @@ class VisionMLP(BaseModule):
         x = self.stem(images.contiguous(memory_format=torch.channels_last))
         maps: dict[int, torch.Tensor] = {}
         for level, stage in enumerate(self._built_stages()):
-            x = stage.downsample(x)
+            x = entering = stage.downsample(x)
             for block in stage.blocks:
                 x = self._run_block(block, x)
             if level in self.out_indices:
-                emitted = getattr(self, f'norm{level}')(x) if self.out_norm else x
+                emitted = entering if self.emits_before_blocks(level) else x
+                if self.out_norm:
+                    emitted = getattr(self, f'norm{level}')(emitted)
                 # mmcv's RoIAlign assumes that its input is contiguous.
                 maps[level] = as_contiguous(emitted)
         return tuple(maps[level] for level in self.out_indices)

@@ -21,7 +21,6 @@ from mmvmlp.ops.folding import folded_convolution, pointwise_weights
 from mmvmlp.ops.fused_block import FusedBlock
 from mmvmlp.ops.fused_channel_mlp import FusedChannelMLP
 from mmvmlp.ops.fused_linear import FusedLinear
-from mmvmlp.ops.layout import as_contiguous
 from mmvmlp.registry import MODELS
 
 STRIDES = (4, 8, 16, 32)
@@ -77,6 +76,7 @@ class ConvTokenizer(ConvNormReLU):
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
+        # The last convolution is the stem's own: checkpoints are recognised by `stem.conv`.
         super().__init__(out_channels // 2, out_channels, 3)
         self.before = nn.Sequential(
             ConvNormReLU(in_channels, out_channels // 2, 3, stride=2),
@@ -106,20 +106,18 @@ class ConvBlock(nn.Module):
 
     Args:
         channels: Number of channels.
-        drop_path_rate: Stochastic depth of the branch.
     """
 
-    def __init__(self, channels: int, drop_path_rate: float) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         hidden = 2 * channels
         self.expand = ConvNormReLU(channels, hidden, 1)
         self.local = ConvNormReLU(hidden, hidden, 3)
         self.reduce = ConvNormReLU(hidden, channels, 1)
-        self.drop_path = DropPath(drop_path_rate)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mix tokens and channels: (N, C, H, W) to (N, C, H, W)."""
-        branch: torch.Tensor = self.drop_path(self.reduce(self.local(self.expand(x))))
+        branch: torch.Tensor = self.reduce(self.local(self.expand(x)))
         return x + branch
 
     def fused(self) -> nn.Module:
@@ -233,8 +231,6 @@ class ConvMLP(VisionMLP):
             :class:`ConvMLPArchitecture`.
         levels_before_blocks: False to emit all levels after the blocks of their resolution, as
             other families do.
-        drop_path_per_stage: True for the official drop path rates: none in the first stage, and in
-            each other stage from 0 to ``drop_path_rate``.
         **others: Arguments of :class:`~mmvmlp.VisionMLP`. ``norm_cfg`` defaults to layer norm;
             the convolutions of the stem and the first stage always have batch norms.
 
@@ -259,6 +255,7 @@ class ConvMLP(VisionMLP):
     title = 'ConvMLP'
     paper = 'https://arxiv.org/abs/2109.04454'
     size_free = True
+    has_drop_path_per_stage = True
     default_norm_cfg = {'type': 'LN2d'}
     official_formats = (
         OfficialFormat(
@@ -298,7 +295,6 @@ class ConvMLP(VisionMLP):
         arch: str | Mapping[str, Any] | None = None,
         *,
         levels_before_blocks: bool = True,
-        drop_path_per_stage: bool = False,
         in_channels: int = 3,
         out_indices: Sequence[int] = (0, 1, 2, 3),
         out_norm: bool = False,
@@ -311,7 +307,6 @@ class ConvMLP(VisionMLP):
         init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
     ) -> None:
         self.levels_before_blocks = boolean('levels_before_blocks', levels_before_blocks)
-        self.drop_path_per_stage = boolean('drop_path_per_stage', drop_path_per_stage)
         super().__init__(
             arch,
             in_channels=in_channels,
@@ -326,18 +321,6 @@ class ConvMLP(VisionMLP):
             init_cfg=init_cfg,
         )
 
-    def drop_path_rates(self) -> list[list[float]]:
-        if not self.drop_path_per_stage:
-            return super().drop_path_rates()
-        convolutional, *others = self.depths
-        return [
-            [0.0] * convolutional,
-            *(
-                [self.drop_path_rate * block / max(1, depth - 1) for block in range(depth)]
-                for depth in others
-            ),
-        ]
-
     def build_stem(self) -> nn.Module:
         return ConvTokenizer(self.in_channels, self.arch.channels)
 
@@ -347,36 +330,19 @@ class ConvMLP(VisionMLP):
             for level, stride in enumerate(STRIDES)
         )
 
-    def _emits_before_blocks(self, level: int) -> bool:
+    def emits_before_blocks(self, level: int) -> bool:
         return self.levels_before_blocks and level < NUM_LEVELS - 1
 
     def build_stage(self, stage: int) -> Stage:
         arch: ConvMLPArchitecture = self.arch
         channels = arch.channels * 2**stage
         rates = self.drop_path_rates()[stage]
-        if stage == self.num_stages - 1 and self._emits_before_blocks(stage):
+        if stage == self.num_stages - 1 and self.emits_before_blocks(stage):
             # No level needs the blocks.
             rates = []
         if stage == 0:
-            return Stage([ConvBlock(channels, rate) for rate in rates])
+            return Stage([ConvBlock(channels) for _ in rates])
         return Stage(
             [ConvMLPBlock(channels, arch.mlp_ratio, rate, self.norm_cfg) for rate in rates],
             downsample=nn.Conv2d(channels // 2, channels, 3, stride=2, padding=1),
         )
-
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        self._check_images(images)
-        x = self.stem(images.contiguous(memory_format=torch.channels_last))
-        maps: dict[int, torch.Tensor] = {}
-        for level, stage in enumerate(self._built_stages()):
-            x = stage.downsample(x)
-            entering = x
-            for block in stage.blocks:
-                x = self._run_block(block, x)
-            if level in self.out_indices:
-                emitted = entering if self._emits_before_blocks(level) else x
-                if self.out_norm:
-                    emitted = getattr(self, f'norm{level}')(emitted)
-                # mmcv's RoIAlign assumes that its input is contiguous.
-                maps[level] = as_contiguous(emitted)
-        return tuple(maps[level] for level in self.out_indices)

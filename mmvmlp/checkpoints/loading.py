@@ -245,7 +245,11 @@ def _refuse_if_partial(
     level_norms = tuple(f'{prefix}norm{level}.' for level in range(NUM_LEVELS))
     own_layers = (
         f'{prefix}stem.',
-        *(f'{prefix}stages.{stage}.' for stage in range(backbone.num_stages)),
+        # A stage whose level is what enters its blocks may have none.
+        *(
+            f'{prefix}stages.{index}.' if stage.blocks else f'{prefix}stages.{index}.downsample.'
+            for index, stage in enumerate(backbone.stages)
+        ),
     )
     missing = [
         key

@@ -48,7 +48,8 @@ def fuse(model: Model) -> Model:
 
 
 def _fuse_backbone(backbone: VisionMLP) -> None:
-    _fold_norm(backbone.stem)
+    for layer in backbone.stem.modules():
+        _fold_norm(layer)
     for stage in backbone.stages:
         assert isinstance(stage, Stage)
         _fold_norm(stage.downsample)
@@ -58,12 +59,12 @@ def _fuse_backbone(backbone: VisionMLP) -> None:
     backbone.eval()
 
 
-def _fold_norm(embedding: nn.Module) -> None:
-    """Fold the norm after the convolution of a stem or a downsampling into it."""
-    conv, norm = getattr(embedding, 'conv', None), getattr(embedding, 'norm', None)
+def _fold_norm(layer: nn.Module) -> None:
+    """Fold the norm after the convolution of a layer of a stem or a downsampling into it."""
+    conv, norm = getattr(layer, 'conv', None), getattr(layer, 'norm', None)
     if not isinstance(conv, nn.Conv2d) or norm is None or isinstance(norm, nn.Identity):
         return
     normalisation, _, _ = split_norm(norm)
     if isinstance(normalisation, nn.Identity):
-        embedding.conv = folded_convolution(conv, norm)
-        embedding.norm = nn.Identity()
+        layer.conv = folded_convolution(conv, norm)
+        layer.norm = nn.Identity()

@@ -35,19 +35,33 @@ def test_levels_are_taken_before_or_after_the_blocks(before):
         assert torch.equal(level, wanted)
 
 
-def test_official_drop_path_starts_anew_in_each_stage():
-    arch = {**SMALL_ARCH, 'depths': (2, 3, 1, 2)}
-    backbone = ConvMLP(arch, drop_path_rate=0.1, drop_path_per_stage=True)
+@pytest.mark.parametrize('out_indices', [(0,), (0, 1), (2, 0), (0, 1, 2)])
+@torch.no_grad()
+def test_official_weights_load_without_the_blocks_after_the_last_level(out_indices):
+    official = official_state_dict('conv_mlp_s')
+    whole = mmvmlp.build_backbone('conv_mlp_s').eval()
+    part = mmvmlp.build_backbone('conv_mlp_s', out_indices=out_indices).eval()
+    mmvmlp.load_checkpoint(whole, official)
+    report = mmvmlp.load_checkpoint(part, official)
+    assert not report.missing
+    assert not part.stages[-1].blocks
+    images = torch.randn(1, 3, 64, 96)
+    expected = whole(images)
+    for level, index in zip(part(images), out_indices, strict=True):
+        assert torch.equal(level, expected[index])
+
+
+def test_drop_path_starts_anew_in_each_stage_of_mlps():
+    backbone = ConvMLP({**SMALL_ARCH, 'depths': (2, 3, 1, 2)}, drop_path_rate=0.1)
     rates = [
         [m.rate for m in stage.modules() if isinstance(m, DropPath)] for stage in backbone.stages
     ]
-    assert rates == [[0, 0], [0, pytest.approx(0.05), pytest.approx(0.1)], [0], [0, 0.1]]
+    assert rates == [[], [0, 0.05, 0.1], [0], [0, 0.1]]
 
 
-@pytest.mark.parametrize('option', ['levels_before_blocks', 'drop_path_per_stage'])
-def test_wrong_options_are_named(option):
-    with pytest.raises(ValueError, match=f'{option}=1'):
-        ConvMLP(SMALL_ARCH, **{option: 1})
+def test_wrong_options_are_named():
+    with pytest.raises(ValueError, match='levels_before_blocks=1'):
+        ConvMLP(SMALL_ARCH, levels_before_blocks=1)
 
 
 def test_checkpoint_of_a_bigger_variant_is_refused():

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch.torch_version import TorchVersion
 
 import mmvmlp
+from mmvmlp.backbones.base import registered_families
 from mmvmlp.checkpoints import (
     check_pretrained_modules,
     check_trained_checkpoint,
@@ -71,6 +72,17 @@ def test_fewer_levels_load_part_of_the_checkpoint(official):
     report = mmvmlp.load_checkpoint(backbone, official)
     assert not report.missing
     assert any(key.startswith('network.6.') for key in report.unexpected)
+
+
+@pytest.mark.parametrize('family', registered_families(), ids=lambda family: family.__name__)
+@pytest.mark.parametrize('last', range(3))
+def test_fewer_levels_of_every_family_load_part_of_the_checkpoint(family, last):
+    whole = family(family.small_arch).state_dict()
+    backbone = family(family.small_arch, out_indices=(last,))
+    report = mmvmlp.load_checkpoint(backbone, whole)
+    assert set(report.matched) == set(backbone.state_dict())
+    with pytest.raises(mmvmlp.CheckpointError, match=r'unexpected .*stages\.0\.downsample'):
+        mmvmlp.load_checkpoint(backbone, {**whole, 'stages.0.downsample.surplus': torch.zeros(1)})
 
 
 def test_head_with_other_classes_is_reported_and_not_loaded(official):

@@ -116,6 +116,7 @@ def test_norms_that_fold_are_gone(family):
     kept = [module for module in fused.modules() if isinstance(module, nn.BatchNorm2d)]
     ordinary = [m for m in trained(family).modules() if isinstance(m, nn.BatchNorm2d)]
     assert len(kept) <= len(ordinary) / 2
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in fused.stem.modules())
     assert any(isinstance(module, FusedLinear) for module in fused.modules())
 
 

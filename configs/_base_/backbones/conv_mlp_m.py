@@ -1,4 +1,4 @@
-backbone = dict(type='mmvmlp.ConvMLP', arch='m', drop_path_rate=0.1, drop_path_per_stage=True)
+backbone = dict(type='mmvmlp.ConvMLP', arch='m', drop_path_rate=0.1)
 channels = [64, 128, 256, 512]
 # Detectors and segmentors were published without norms of the levels.
 dense_backbone = dict(backbone, out_norm=False)
