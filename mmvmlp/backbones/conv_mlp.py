@@ -100,7 +100,7 @@ def _max_pooled(x: torch.Tensor) -> torch.Tensor:
 
 
 class ConvBlock(nn.Module):
-    """Three convolutions in a residual branch, which ends with a ReLU.
+    """Three convolutions in a residual branch of twice the channels, which ends with a ReLU.
 
     Source: official class ``ConvStage``.
 
@@ -153,7 +153,7 @@ def _fused_pointwise(layer: ConvNormReLU) -> FusedLinear:
 
 
 class ConvMLPBlock(nn.Module):
-    """Two channel MLPs in residual branches, and between them a depthwise convolution in none.
+    """Two channel MLPs in residual branches, with a depthwise convolution in series between them.
 
     Source: official class ``ConvMLPStage``; section 3.3.
 
@@ -223,14 +223,14 @@ class FusedConvMLPBlock(FusedBlock):
 class ConvMLP(VisionMLP):
     """ConvMLP: convolutions, then channel MLPs around depthwise convolutions; size-free by design.
 
-    As in the official dense backbone, levels 0-2 are what enters the blocks of their resolution,
-    and level 3 is what leaves them.
+    As in the official dense backbone, levels 0-2 are taken before the blocks of their resolution,
+    and level 3 after them. Drop path rates start from 0 in each stage; the first has none.
 
     Args:
         arch: ``'s'`` (default), ``'m'``, ``'l'``, or a mapping with the fields of
             :class:`ConvMLPArchitecture`.
-        levels_before_blocks: False to emit all levels after the blocks of their resolution, as
-            other families do.
+        levels_before_blocks: False to take all levels after the blocks of their resolution, as in
+            other families.
         **others: Arguments of :class:`~mmvmlp.VisionMLP`. ``norm_cfg`` defaults to layer norm;
             the convolutions of the stem and the first stage always have batch norms.
 
@@ -262,25 +262,30 @@ class ConvMLP(VisionMLP):
             name='official ConvMLP (SHI-Labs/Convolutional-MLPs)',
             signature='tokenizer.block.0.weight',
             renamings=(
-                (r'^stages\.1\.downsample_mlp\.downsample\.', 'stages.3.downsample.'),
-                (r'^stages\.0\.downsample_mlp\.downsample\.', 'stages.2.downsample.'),
-                (r'^stages\.2\.blocks\.', 'stages.3.blocks.'),
-                (r'^stages\.1\.blocks\.', 'stages.2.blocks.'),
-                (r'^stages\.0\.blocks\.', 'stages.1.blocks.'),
+                # The last stage comes first, so that no key is renamed twice.
+                *(
+                    (rf'^stages\.{i}\.{theirs}\.', f'stages.{i + later}.{ours}.')
+                    for i in (2, 1, 0)
+                    for theirs, later, ours in (
+                        (r'downsample_mlp\.downsample', 2, 'downsample'),
+                        ('blocks', 1, 'blocks'),
+                    )
+                ),
                 (r'\.connect_norm\.', '.local_norm.'),
                 (r'\.connect\.', '.local.'),
-                (r'^tokenizer\.block\.0\.', 'stem.before.0.conv.'),
-                (r'^tokenizer\.block\.1\.', 'stem.before.0.norm.'),
-                (r'^tokenizer\.block\.3\.', 'stem.before.1.conv.'),
-                (r'^tokenizer\.block\.4\.', 'stem.before.1.norm.'),
-                (r'^tokenizer\.block\.6\.', 'stem.conv.'),
-                (r'^tokenizer\.block\.7\.', 'stem.norm.'),
-                (r'^conv_stages\.conv_blocks\.(\d+)\.0\.', r'stages.0.blocks.\1.expand.conv.'),
-                (r'^conv_stages\.conv_blocks\.(\d+)\.1\.', r'stages.0.blocks.\1.expand.norm.'),
-                (r'^conv_stages\.conv_blocks\.(\d+)\.3\.', r'stages.0.blocks.\1.local.conv.'),
-                (r'^conv_stages\.conv_blocks\.(\d+)\.4\.', r'stages.0.blocks.\1.local.norm.'),
-                (r'^conv_stages\.conv_blocks\.(\d+)\.6\.', r'stages.0.blocks.\1.reduce.conv.'),
-                (r'^conv_stages\.conv_blocks\.(\d+)\.7\.', r'stages.0.blocks.\1.reduce.norm.'),
+                *(
+                    (rf'^tokenizer\.block\.{i + norm}\.', f'stem.{layer}{kind}.')
+                    for i, layer in ((0, 'before.0.'), (3, 'before.1.'), (6, ''))
+                    for norm, kind in enumerate(('conv', 'norm'))
+                ),
+                *(
+                    (
+                        rf'^conv_stages\.conv_blocks\.(\d+)\.{i + norm}\.',
+                        rf'stages.0.blocks.\1.{layer}.{kind}.',
+                    )
+                    for i, layer in ((0, 'expand'), (3, 'local'), (6, 'reduce'))
+                    for norm, kind in enumerate(('conv', 'norm'))
+                ),
                 (r'^conv_stages\.downsample\.', 'stages.1.downsample.'),
                 (r'^norm\.', 'norm3.'),
                 (r'^head\.', 'head.fc.'),
