@@ -6,6 +6,7 @@ from mmvmlp.backbones.cycle_mlp import CycleMLP, CycleMLPArchitecture
 from mmvmlp.backbones.conv_mlp import ConvMLP, ConvMLPArchitecture
 from mmvmlp.backbones.hire_mlp import HireMLP, HireMLPArchitecture
 from mmvmlp.backbones.mlp_mixer import MLPMixer, MLPMixerArchitecture
+from mmvmlp.backbones.raft_mlp import RaftMLP, RaftMLPArchitecture
 from mmvmlp.backbones.resmlp import ResMLP, ResMLPArchitecture
 from mmvmlp.backbones.s2_mlp import S2MLP, S2MLPArchitecture
 from mmvmlp.backbones.s2_mlp_v2 import S2MLPv2, S2MLPv2Architecture
@@ -25,6 +26,8 @@ __all__ = [
     'HireMLPArchitecture',
     'MLPMixer',
     'MLPMixerArchitecture',
+    'RaftMLP',
+    'RaftMLPArchitecture',
     'ResMLP',
     'ResMLPArchitecture',
     'S2MLP',

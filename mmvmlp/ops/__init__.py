@@ -12,6 +12,7 @@ from mmvmlp.ops.layer_scale import LayerScale
 from mmvmlp.ops.map_norm import MapNorm
 from mmvmlp.ops.norm import build_norm
 from mmvmlp.ops.patch_embedding import PatchEmbedding
+from mmvmlp.ops.raft import RaftMixing
 from mmvmlp.ops.region import RegionMixing
 from mmvmlp.ops.resample import RESOLUTIONS, Resolution, resampled
 from mmvmlp.ops.segment import SegmentMixing
@@ -29,6 +30,7 @@ __all__ = [
     'LayerScale',
     'MapNorm',
     'PatchEmbedding',
+    'RaftMixing',
     'RegionMixing',
     'Resolution',
     'SegmentMixing',

@@ -3,7 +3,8 @@
 ``resize`` interpolates the tokens to the native size, mixes them, and interpolates the result back;
 ``window`` mixes in windows of the native size. Both apply to the mixed branch only, so that the
 residual keeps its detail. Both are ours; at integer multiples of the native size, ``window`` equals
-the block-diagonal expansion of MLP-Mixer (arXiv 2105.01601, appendix C).
+the block-diagonal expansion of MLP-Mixer (arXiv 2105.01601, appendix C). RaftMLP has a ``resize``
+of its own, which interpolates the map with its residuals (:func:`resized_bicubic`).
 
 Feature maps are (N, H, W, C) here: dimension 1 is H, dimension 2 is W.
 """
@@ -98,6 +99,47 @@ def resampled(x: torch.Tensor, dim: int, step: Fraction) -> torch.Tensor:
     size = x.shape[dim]
     new_size = (size * step.denominator + step.numerator - 1) // step.numerator
     return product_along(x, dim, interpolation_matrix(size, new_size, x, step))
+
+
+def cubic_interpolation_matrix(size: int, new_size: int, like: torch.Tensor) -> torch.Tensor:
+    """Return the matrix (new_size, size) of PyTorch's cubic interpolation, without antialiasing.
+
+    Beyond the border, the outermost tokens are repeated. For equal sizes it is the identity.
+
+    Args:
+        size: Input tokens.
+        new_size: Output tokens.
+        like: Tensor with the device and dtype of the matrix, which is at least float32.
+    """
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    tokens = torch.arange(-2, size + 2, device=like.device)
+    new_tokens = torch.arange(new_size, device=like.device, dtype=dtype)
+    length = torch.ones((), device=like.device, dtype=dtype) * size / new_size
+    distances = ((new_tokens + 0.5) * length - 0.5)[:, None].sub(tokens).abs()
+    # The kernel of Keys (1981) with a = -0.75.
+    near = (1.25 * distances - 2.25) * distances**2 + 1
+    far = -0.75 * (((distances - 5) * distances + 8) * distances - 4)
+    weights = torch.where(distances < 1, near, torch.where(distances < 2, far, 0.0))
+    nearest = tokens.clamp(min=0, max=size - 1)
+    return weights.new_zeros(new_size, size).index_add(1, nearest, weights)
+
+
+def resized_bicubic(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Interpolate a feature map (N, C, H, W) as PyTorch does in mode 'bicubic'.
+
+    By products: ONNX Runtime refuses some forms of PyTorch's operator, and OpenVINO rounds sizes.
+
+    Args:
+        x: (N, C, H, W).
+        height: New H.
+        width: New W.
+    """
+    if not torch.compiler.is_compiling() and x.shape[2:] == (height, width):
+        return x
+    x = x.permute(0, 2, 3, 1)
+    for dim, size in ((1, height), (2, width)):
+        x = product_along(x, dim, cubic_interpolation_matrix(x.shape[dim], size, x))
+    return x.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
 
 
 def split_into_windows(x: torch.Tensor, dim: int, size: int) -> torch.Tensor:

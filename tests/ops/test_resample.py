@@ -9,6 +9,7 @@ from mmvmlp.ops.resample import (
     interpolation_matrix,
     joined_windows,
     resized,
+    resized_bicubic,
     split_into_windows,
     window_matrix,
 )
@@ -46,6 +47,14 @@ def test_resizing_equals_pytorchs_antialiased_interpolation(dim, length, new_siz
         x.permute(0, 3, 1, 2), size, mode='bilinear', antialias=True
     )
     torch.testing.assert_close(resized(x, dim, new_size), expected.permute(0, 2, 3, 1))
+
+
+@settings(deadline=None)
+@given(height=sizes, width=sizes, new_height=sizes, new_width=sizes)
+def test_bicubic_resizing_equals_pytorchs(height, width, new_height, new_width):
+    x = torch.randn(2, 3, height, width, dtype=torch.float64)
+    expected = torch.nn.functional.interpolate(x, (new_height, new_width), mode='bicubic')
+    torch.testing.assert_close(resized_bicubic(x, new_height, new_width), expected)
 
 
 @pytest.mark.parametrize('dim', [1, 2])
