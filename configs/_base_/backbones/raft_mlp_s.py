@@ -1,0 +1,4 @@
+backbone = dict(type='mmvmlp.RaftMLP', arch='s', drop_path_rate=0.1)
+channels = [64, 128, 256, 512]
+# Detectors and segmentors were published without norms of the levels and without drop path.
+dense_backbone = dict(backbone, drop_path_rate=0.0, out_norm=False)
