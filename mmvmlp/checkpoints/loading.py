@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from mmengine.logging import print_log
@@ -19,7 +19,6 @@ from torch import nn
 
 from mmvmlp.backbones.base import (
     NUM_LEVELS,
-    Stage,
     VisionMLP,
     find_backbone,
     registered_families,
