@@ -20,7 +20,8 @@ def by_method_and_family() -> dict[str, list[Path]]:
     groups = defaultdict(list)
     for path in CONFIGS:
         name = re.fullmatch(
-            rf'(\w+?_(?:{families}))(?:_\w+?)??(_3x|_160k|(?:_nano)?_digits|_finetune)?', path.stem
+            rf'(\w+?_(?:{families}))(?:_\w+?)??(_3x|_160k|(?:_nano)?_digits|_finetune|_distill)?',
+            path.stem,
         )
         groups[name[1] + (name[2] or '')].append(path)
     return dict(groups)

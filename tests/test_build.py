@@ -14,7 +14,7 @@ from mmvmlp.config.loading import load_config
 CLASSIFIERS = sorted(
     path.stem.removeprefix('classify_')
     for path in Path('configs').glob('classify_*.py')
-    if not path.stem.endswith(('_digits', '_finetune'))
+    if not path.stem.endswith(('_digits', '_finetune', '_distill'))
 )
 TINY = ('hire_mlp_tiny', 'hire_mlp_t', 'hire-mlp-t_in1k', 'Hire-MLP-Tiny', 'hire_mlp_t.in1k')
 

@@ -80,6 +80,9 @@ def on_small_data(path: Path, folders) -> Config:
         for stage in stages if isinstance(stages, list) else [stages]:
             stage.sampler.num = 32
         config.model.test_cfg.rpn.max_per_img = 100
+    if 'teacher' in config.model:
+        # Its published weights are a download.
+        config.model.teacher.update(model='timm/resnet10t', checkpoint=False)
     if scope == 'mmseg':
         config.model.data_preprocessor.size = (64, 64)
     config.model.setdefault('data_preprocessor', config.get('data_preprocessor'))

@@ -21,7 +21,8 @@ from mmvmlp.ops import Affine, LayerNorm2d, LayerScale
 NETWORKS = {
     path.stem.removeprefix('classify_')
     for path in CONFIGS
-    if path.stem.startswith('classify_') and not path.stem.endswith(('_digits', '_finetune'))
+    if path.stem.startswith('classify_')
+    and not path.stem.endswith(('_digits', '_finetune', '_distill'))
 }
 
 GROUPS = {name: paths for name, paths in by_method_and_family().items() if len(paths) > 1}
@@ -45,7 +46,9 @@ def build(config: Config, device='meta'):
     """Build a config's model; on 'meta', without the time and the memory that weights take."""
     init_default_scope(config.default_scope)
     model = deepcopy(config.model)
-    model.type = f'{config.default_scope}.{model.type}'
+    # Other toolboxes register the same names.
+    if '.' not in model.type:
+        model.type = f'{config.default_scope}.{model.type}'
     with torch.device(device):
         return MODELS.build(model)
 

@@ -130,6 +130,23 @@ def test_classifiers_are_tested_on_the_published_crop(network):
 @pytest.mark.parametrize('network', ['conv_mlp_s', 'smlpnet_s'])
 def test_weights_are_averaged_as_in_the_official_code(network):
     hooks = load_config(f'configs/classify_{network}.py').custom_hooks
+@pytest.mark.parametrize('size', ['s12', 's24'])
+def test_distillation_changes_the_loss_of_resmlps_recipe_only(size):
+    plain, distilled = (
+        load_config(f'configs/classify_resmlp_{size}{ending}.py') for ending in ('', '_distill')
+    )
+    model = distilled.model
+    assert model.pop('type') == 'mmvmlp.DistilledClassifier'
+    assert model.pop('distillation') == 'hard'
+    assert model.pop('teacher') == {'model': 'timm/regnety_160.deit_in1k', 'checkpoint': True}
+    assert plain.model.pop('type') == 'ImageClassifier'
+    for config in (plain, distilled):
+        del config['custom_imports']
+    assert distilled.to_dict() == plain.to_dict()
+
+
+def test_smlpnet_averages_its_weights_as_its_code_does():
+    hooks = load_config('configs/classify_smlpnet_s.py').custom_hooks
     (average,) = (hook for hook in hooks if hook.type == 'EMAHook')
     # What is called momentum here is 1 less the decay of 0.99996.
     assert average.momentum == pytest.approx(1 - 0.99996)

@@ -42,7 +42,7 @@ def smallest_networks(method):
         paths = [
             path
             for path in sorted(CONFIGS.glob(f'{method}_{family.name_prefix}_*.py'))
-            if not path.stem.endswith(('_digits', '_finetune', '_160k'))
+            if not path.stem.endswith(('_digits', '_finetune', '_distill', '_160k'))
         ]
         small = [path for path in paths if path.stem.split('_')[-1] in ('t', 's12', 's16', 'deep')]
         yield from (small or paths)[-1:]

@@ -29,7 +29,9 @@ def test_kept_counts_are_what_the_config_has(model):
     metadata = model['Metadata']
     if metadata['Training Data'] == 'ImageNet-1k':
         # Under this name mmpretrain lists it.
-        assert model['Name'] == resolve_name(Path(model['Config']).stem.removeprefix('classify_'))
+        network, distill, _ = Path(model['Config']).stem.partition('_distill')
+        name = resolve_name(network.removeprefix('classify_'))
+        assert model['Name'] == (f'{name}_distilled' if distill else name)
     else:
         ending = {'COCO': '_coco', 'ADE20K': '_ade20k'}[metadata['Training Data']]
         assert model['Name'].endswith(ending)
