@@ -1,0 +1,1 @@
+"""Study of distillation on the digits, reported in docs/distillation.md."""
