@@ -97,17 +97,23 @@ class Normalization:
                 f'{owner} has the data preprocessor {type(preprocessor).__name__}; a '
                 'ClsDataPreprocessor is accepted'
             )
+        self.preprocessor = preprocessor
         self.to_rgb: bool = preprocessor.to_rgb
-        self.mean: torch.Tensor = getattr(preprocessor, 'mean', torch.zeros(1))
-        self.std: torch.Tensor = getattr(preprocessor, 'std', torch.ones(1))
 
     def apply(self, images: torch.Tensor) -> torch.Tensor:
         """Normalise images with values from 0 to 255."""
-        return (images - self.mean.to(images)) / self.std.to(images)
+        mean, std = self._statistics(images)
+        return (images - mean) / std
 
     def undo(self, images: torch.Tensor) -> torch.Tensor:
         """Return normalised images to values from 0 to 255."""
-        return images * self.std.to(images) + self.mean.to(images)
+        mean, std = self._statistics(images)
+        return images * std + mean
+
+    def _statistics(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if not hasattr(self.preprocessor, 'mean'):
+            return images.new_zeros(1), images.new_ones(1)
+        return self.preprocessor.mean.to(images), self.preprocessor.std.to(images)
 
 
 def _timm_classifier(

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner, set_random_seed
@@ -42,7 +43,13 @@ STUDENT: dict[str, Any] = {
 }
 # A convolutional network, as the teacher of ResMLP's authors is.
 TEACHER: dict[str, Any] = {
-    'backbone': {'type': 'ResNet_CIFAR', 'depth': 18, 'stem_channels': 16, 'base_channels': 16},
+    'backbone': {
+        'type': 'ResNet_CIFAR',
+        'depth': 18,
+        'stem_channels': 16,
+        'base_channels': 16,
+        'strides': (2, 2, 2, 2),
+    },
     'channels': 128,
 }
 METHODS: dict[str, dict[str, Any]] = {
@@ -118,6 +125,8 @@ def train_all(
     config = load_config(CONFIG)
     set_data_root(config, data)
     init_default_scope(config.default_scope)
+    # mmengine logs the weight decay of every parameter.
+    MMLogger.get_current_instance().setLevel('WARNING')
 
     def train(method: str, seed: int, model: dict[str, Any], seconds: float) -> Record:
         set_random_seed(seed)
