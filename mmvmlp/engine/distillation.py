@@ -103,7 +103,7 @@ class DistilledClassifier(ImageClassifier):
                 self._teacher_settings['model'],
                 self._teacher_settings['checkpoint'],
                 self._teacher_settings.get('image_size'),
-                num_classes=self.head.num_classes,
+                num_classes=getattr(self.head, 'num_classes', None),
             )
         return self._teacher
 

@@ -36,7 +36,7 @@ class Teacher:
             for random weights, which is for tests only.
         image_size: Side in pixels to which the student's images are interpolated; None if the
             teacher takes them as they are.
-        num_classes: Classes of a timm model without published weights.
+        num_classes: Classes of a timm model without its published weights; None for timm's own.
 
     Raises:
         FileNotFoundError: If the config or the checkpoint does not exist.
@@ -46,7 +46,7 @@ class Teacher:
     """
 
     def __init__(
-        self, model: str, checkpoint: str | bool, image_size: int | None, num_classes: int
+        self, model: str, checkpoint: str | bool, image_size: int | None, num_classes: int | None
     ) -> None:
         if model.startswith(TIMM):
             network, preprocessor = _timm_classifier(model, checkpoint, num_classes)
@@ -117,7 +117,7 @@ class Normalization:
 
 
 def _timm_classifier(
-    model: str, checkpoint: str | bool, num_classes: int
+    model: str, checkpoint: str | bool, num_classes: int | None
 ) -> tuple[nn.Module, ClsDataPreprocessor]:
     try:
         import timm

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.model import BaseDataPreprocessor
+from mmengine.model import BaseDataPreprocessor, MMDistributedDataParallel
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
@@ -176,6 +176,21 @@ def test_autocast_gives_finite_losses_of_float32(teacher):
     assert losses['distillation_loss'].dtype == torch.float32
     model.parse_losses(losses)[0].backward()
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+def test_every_parameter_takes_part_in_parallel_training(teacher):
+    model = built(teacher)
+    torch.distributed.init_process_group(
+        'gloo', store=torch.distributed.HashStore(), rank=0, world_size=1
+    )
+    try:
+        parallel = MMDistributedDataParallel(model)
+        wrapper = build_optim_wrapper(parallel, {'optimizer': {'type': 'SGD', 'lr': 0.1}})
+        # A parameter without a gradient in the first step is an error in the second.
+        for _ in range(2):
+            assert parallel.train_step(raw_batch(), wrapper)['loss'].isfinite()
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 class Images(torch.utils.data.Dataset):
