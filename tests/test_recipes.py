@@ -130,6 +130,8 @@ def test_classifiers_are_tested_on_the_published_crop(network):
 @pytest.mark.parametrize('network', ['conv_mlp_s', 'smlpnet_s'])
 def test_weights_are_averaged_as_in_the_official_code(network):
     hooks = load_config(f'configs/classify_{network}.py').custom_hooks
+
+
 @pytest.mark.parametrize('size', ['s12', 's24'])
 def test_distillation_changes_the_loss_of_resmlps_recipe_only(size):
     plain, distilled = (

@@ -2,8 +2,8 @@
 
 from mmvmlp.backbones.as_mlp import ASMLP, ASMLPArchitecture
 from mmvmlp.backbones.base import FeatureInfo, VisionMLP
-from mmvmlp.backbones.cycle_mlp import CycleMLP, CycleMLPArchitecture
 from mmvmlp.backbones.conv_mlp import ConvMLP, ConvMLPArchitecture
+from mmvmlp.backbones.cycle_mlp import CycleMLP, CycleMLPArchitecture
 from mmvmlp.backbones.hire_mlp import HireMLP, HireMLPArchitecture
 from mmvmlp.backbones.mlp_mixer import MLPMixer, MLPMixerArchitecture
 from mmvmlp.backbones.raft_mlp import RaftMLP, RaftMLPArchitecture

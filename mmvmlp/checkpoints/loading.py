@@ -31,7 +31,7 @@ from mmvmlp.checkpoints.reading import (
     extract_state_dict,
     read_checkpoint,
 )
-from mmvmlp.ops import SegmentMixing
+from mmvmlp.ops import AxialMixing, DenseMixing, SegmentMixing
 from mmvmlp.registry import WEIGHT_INITIALIZERS
 
 
@@ -74,7 +74,7 @@ def load_checkpoint(
     checkpoint: str | Path | Mapping[str, Any],
     *,
     use_ema: bool = False,
-    resample: bool = False,
+    resample_tokens: bool = False,
 ) -> CheckpointReport:
     """Load a checkpoint into a backbone, or into a model with one.
 
@@ -88,15 +88,17 @@ def load_checkpoint(
         checkpoint: A file, an http(s) URL, or the contents of a checkpoint.
         use_ema: True to load the exponential moving average of the weights (``state_dict_ema``),
             which training scripts with EMA save beside them.
-        resample: True to convert weights of another native image size, for ViP: at its own native
-            size, the model then does what the other one does by ``resolution='resize'``.
+        resample_tokens: True to resample token mixing of another native size, as if the
+            checkpoint's network ran at this size with ``resolution='resize'``. By default, such a
+            checkpoint is refused.
 
     Returns:
         Keys that matched, were missing or unexpected, or differed in shape; also logged.
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If ``resample`` is True and the network is none whose weights can be resampled.
+        ValueError: If ``resample_tokens`` is True and the network has no token mixing of a native
+            size.
         CheckpointError: If it cannot be read, is of an unknown format or another family, does not
             cover the backbone (except for heads and norms of emitted levels), has blocks that the
             backbone lacks, or has no moving average that was asked for.
@@ -112,8 +114,8 @@ def load_checkpoint(
         named = _our_tensors(tensors, prefix)
     else:
         named = _official_tensors(official, tensors, backbone, prefix, expected)
-    if resample:
-        named.update(_resampled(named, model))
+    if resample_tokens:
+        _resample_tokens(backbone, prefix, named, official)
     report = _compare(
         source=('mmvmlp checkpoint' if official is None else official.name) + origin,
         named=named,
@@ -194,23 +196,36 @@ def _official_tensors(
     return named
 
 
-def _resampled(named: NamedTensors, model: nn.Module) -> NamedTensors:
-    """Return the weights of token mixing, converted from another native size."""
+def _resample_tokens(
+    backbone: VisionMLP, prefix: str, named: NamedTensors, official: OfficialFormat | None
+) -> None:
+    """Replace the weights of token mixing of another native size."""
     layers = {
-        f'{name}.linear.weight': layer
-        for name, layer in model.named_modules()
-        if isinstance(layer, SegmentMixing)
+        name: module
+        for name, module in backbone.named_modules()
+        if isinstance(module, (AxialMixing, DenseMixing, SegmentMixing))
     }
     if not layers:
         raise ValueError(
-            'resample=True: the weights of a ViP can be resampled, those of this '
-            f'{type(find_backbone(model)[0]).__name__} cannot'
+            f'resample_tokens=True: this {type(backbone).__name__} has no token mixing of a native '
+            'size'
         )
-    return {
-        key: (named[key][0], layer.resampled(named[key][1]))
-        for key, layer in layers.items()
-        if key in named
-    }
+    for name, layer in layers.items():
+        expected = {f'{prefix}{name}.{key}': value for key, value in layer.state_dict().items()}
+        if not expected.keys() <= named.keys() or all(
+            named[key][1].shape == tensor.shape for key, tensor in expected.items()
+        ):
+            continue
+        start = f'{prefix}{name}.'
+        weights = {key.removeprefix(start): named[key][1] for key in expected}
+        if official is not None:
+            # They were not rearranged: their shapes are not the model's.
+            weights = {
+                key: official.our_tensor(f'{name}.{key}', weights[key], shape)
+                for key, shape in layer.native_shapes(weights).items()
+            }
+        for key, tensor in layer.resampled(weights).items():
+            named[start + key] = (named[start + key][0], tensor)
 
 
 def _compare(
@@ -397,16 +412,23 @@ class OfficialPretrained:
     Args:
         checkpoint: A file or an http(s) URL.
         use_ema: True to load the exponential moving average of the weights.
-        resample: True to convert weights of another native image size.
+        resample_tokens: True to resample token mixing of another native size.
     """
 
-    def __init__(self, checkpoint: str, use_ema: bool = False, resample: bool = False) -> None:
+    def __init__(
+        self, checkpoint: str, use_ema: bool = False, resample_tokens: bool = False
+    ) -> None:
         self.checkpoint = checkpoint
         self.use_ema = use_ema
-        self.resample = resample
+        self.resample_tokens = resample_tokens
 
     def __call__(self, module: nn.Module) -> None:
         """Load the checkpoint into a module, and record it in mmengine's log of initialisation."""
-        load_checkpoint(module, self.checkpoint, use_ema=self.use_ema, resample=self.resample)
+        load_checkpoint(
+            module,
+            self.checkpoint,
+            use_ema=self.use_ema,
+            resample_tokens=self.resample_tokens,
+        )
         if hasattr(module, '_params_init_info'):
             update_init_info(module, init_info=f'OfficialPretrained: loaded {self.checkpoint}')

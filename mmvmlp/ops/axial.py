@@ -4,6 +4,7 @@ Source: sMLPNet (arXiv 2109.05422), section 3.2.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -13,6 +14,7 @@ from mmvmlp.ops.resample import (
     Resolution,
     mix_at_native_size,
     product_along,
+    resampling_matrices,
     window_matrix,
 )
 
@@ -56,6 +58,24 @@ class AxialMixing(nn.Module):
 
     def _mix(self, x: torch.Tensor) -> torch.Tensor:
         return product_along(x, self.dim, self.weight, self.bias)
+
+    @staticmethod
+    def native_shapes(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:
+        """Return the shapes of such a layer's weights, from the length of its bias."""
+        tokens = len(weights['bias'])
+        return {'weight': torch.Size((tokens, tokens)), 'bias': torch.Size((tokens,))}
+
+    def resampled(self, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return the weights of such a layer of another native size for this one's.
+
+        The layer then gives what the other one gives at this size with ``resolution='resize'``.
+
+        Args:
+            weights: ``weight`` and ``bias`` of the other layer.
+        """
+        weight, bias = weights['weight'].double(), weights['bias'].double()
+        there, back = resampling_matrices(len(bias), len(self.bias), weight)
+        return {'weight': back @ weight @ there, 'bias': back @ bias}
 
     def extra_repr(self) -> str:
         """Return the arguments shown by ``print(module)``."""

@@ -4,6 +4,9 @@ Source: ResMLP (arXiv 2105.03404), equation 2, one linear layer; MLP-Mixer (arXi
 equation 1, two linear layers with a GELU in between.
 """
 
+import math
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -12,6 +15,7 @@ from mmvmlp.ops.resample import (
     Resolution,
     mix_at_native_size,
     product_along,
+    resampling_matrices,
     tokens_of_windows,
     windows_of_tokens,
 )
@@ -57,6 +61,35 @@ class DenseMixing(nn.Module):
         if self.fc2 is None:
             return mixed
         return product_along(functional.gelu(mixed), 1, self.fc2.weight, self.fc2.bias)
+
+    @staticmethod
+    def native_shapes(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:
+        """Return the shapes of such a layer's weights, from the lengths of its biases."""
+        outputs = {name: len(weights[name]) for name in weights if name.endswith('bias')}
+        first, *last = outputs.values()
+        shapes = {'fc1': (first, *(last or [first])), 'fc2': (*last, first)}
+        return {
+            name: torch.Size(shapes[name[:3]] if name.endswith('weight') else (len(weights[name]),))
+            for name in weights
+        }
+
+    def resampled(self, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return the weights of such a layer of another native size for this one's.
+
+        The layer then gives what the other one gives at this size with ``resolution='resize'``.
+
+        Args:
+            weights: ``fc1.weight``, ``fc1.bias`` and, with two layers, those of ``fc2``.
+        """
+        new = {name: tensor.double() for name, tensor in weights.items()}
+        first, last = 'fc1', 'fc1' if self.fc2 is None else 'fc2'
+        side = math.isqrt(new[f'{first}.weight'].shape[1])
+        there, back = resampling_matrices(side, self.side, new[f'{first}.weight'])
+        there, back = torch.kron(there, there), torch.kron(back, back)
+        new[f'{first}.weight'] = new[f'{first}.weight'] @ there
+        for name in ('weight', 'bias'):
+            new[f'{last}.{name}'] = back @ new[f'{last}.{name}']
+        return new
 
     def extra_repr(self) -> str:
         """Return the arguments shown by ``print(module)``."""

@@ -81,6 +81,16 @@ def interpolation_matrix(
     return matrix
 
 
+def resampling_matrices(
+    size: int, new_size: int, like: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the interpolations of ``new_size`` tokens to ``size``, and back.
+
+    Their product with a mixing matrix between them mixes ``new_size`` tokens as ``resize`` does.
+    """
+    return interpolation_matrix(new_size, size, like), interpolation_matrix(size, new_size, like)
+
+
 def resized(x: torch.Tensor, dim: int, new_size: int) -> torch.Tensor:
     """Interpolate a feature map along H (dim 1) or W (dim 2) to a number of tokens."""
     return product_along(x, dim, interpolation_matrix(x.shape[dim], new_size, x))

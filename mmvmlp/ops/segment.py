@@ -4,6 +4,7 @@ Source: ViP (arXiv 2106.12368), Permute-MLP; official file ``vip.py``, class ``W
 """
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from mmvmlp.ops.pointwise import pointwise
-from mmvmlp.ops.resample import Resolution, interpolation_matrix, mix_at_native_size
+from mmvmlp.ops.resample import Resolution, mix_at_native_size, resampling_matrices
 
 
 class SegmentMixing(nn.Module):
@@ -78,27 +79,29 @@ class SegmentMixing(nn.Module):
         tokens = torch.unflatten(matrix, 1, (self.tokens, self.segment))
         return torch.unflatten(tokens.transpose(1, 2), 2, window)
 
-    def resampled(self, weight: torch.Tensor) -> torch.Tensor:
-        """Convert the weight of another native size, so that it does what ``'resize'`` would do.
+    @staticmethod
+    def native_shapes(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:
+        """Return the shape of such a layer's weight, from its number of elements."""
+        rows = math.isqrt(weights['linear.weight'].numel())
+        return {'linear.weight': torch.Size((rows, rows, 1, 1))}
 
-        That is to interpolate the tokens to the other size, mix, and interpolate back. The channels
-        of a segment stay as they are.
+    def resampled(self, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return the weight of such a layer of another native size for this one's.
+
+        The layer then gives what the other one gives at this size with ``resolution='resize'``. The
+        channels of a segment stay as they are; a weight of other segments is returned unchanged.
 
         Args:
-            weight: Of any shape, with the elements of the layer's weight.
-
-        Returns:
-            Weight of this layer in float64; or ``weight`` itself, if it is of this layer's size or
-            has no tokens of as many channels as a segment.
+            weights: ``linear.weight``.
         """
-        tokens = math.isqrt(weight.numel()) // self.segment
-        if tokens == self.tokens or (tokens * self.segment) ** 2 != weight.numel():
-            return weight
+        weight = weights['linear.weight']
+        tokens, rest = divmod(len(weight), self.segment)
+        if rest:
+            return dict(weights)
         matrix = weight.double().reshape(tokens, self.segment, tokens, self.segment)
-        to_other = interpolation_matrix(self.tokens, tokens, matrix)
-        back = interpolation_matrix(tokens, self.tokens, matrix)
-        product = torch.einsum('oi,isjt,jk->oskt', back, matrix, to_other)
-        return product.reshape(self.linear.weight.shape)
+        there, back = resampling_matrices(tokens, self.tokens, matrix)
+        product = torch.einsum('oi,isjt,jk->oskt', back, matrix, there)
+        return {'linear.weight': product.reshape(self.linear.weight.shape)}
 
     def extra_repr(self) -> str:
         """Return the arguments shown by ``print(module)``."""

@@ -93,7 +93,7 @@ def test_resampled_weights_do_what_resizing_does(image_size):
     if image_size != arch['image_size']:
         with pytest.raises(mmvmlp.CheckpointError, match='of different shape'):
             mmvmlp.load_checkpoint(other, official)
-    mmvmlp.load_checkpoint(other, official, resample=True)
+    mmvmlp.load_checkpoint(other, official, resample_tokens=True)
     image = torch.randn(1, 3, image_size, image_size, dtype=torch.float64)
     for ours, theirs in zip(other(image), resized(image), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
@@ -104,13 +104,7 @@ def test_resampling_does_not_make_another_variant_fit():
     # Matrices of 16 rows are not those of segments of 3 channels.
     other = ViP({**SMALL_ARCHS['small7'], 'channels': (24,) * 4})
     with pytest.raises(mmvmlp.CheckpointError, match='of different shape'):
-        mmvmlp.load_checkpoint(other, official, resample=True)
-
-
-def test_resampling_of_other_networks_is_refused():
-    other = mmvmlp.ResMLP(mmvmlp.ResMLP.small_arch)
-    with pytest.raises(ValueError, match='resample=True.*ResMLP cannot'):
-        mmvmlp.load_checkpoint(other, other.state_dict(), resample=True)
+        mmvmlp.load_checkpoint(other, official, resample_tokens=True)
 
 
 @settings(max_examples=15, deadline=None)
