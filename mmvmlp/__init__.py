@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from mmvmlp.build import list_backbones as list_backbones
     from mmvmlp.checkpoints import CheckpointError as CheckpointError
     from mmvmlp.checkpoints import CheckpointReport as CheckpointReport
+    from mmvmlp.checkpoints import find_weights as find_weights
+    from mmvmlp.checkpoints import list_weights as list_weights
     from mmvmlp.checkpoints import load_checkpoint as load_checkpoint
     from mmvmlp.deploy.fuse import fuse as fuse
     from mmvmlp.necks import SimplePyramid as SimplePyramid
@@ -20,7 +22,13 @@ __version__ = '0.1.0'
 
 _MODULES = {
     'mmvmlp.build': ('build_backbone', 'build_classifier', 'list_backbones'),
-    'mmvmlp.checkpoints': ('CheckpointError', 'CheckpointReport', 'load_checkpoint'),
+    'mmvmlp.checkpoints': (
+        'CheckpointError',
+        'CheckpointReport',
+        'find_weights',
+        'list_weights',
+        'load_checkpoint',
+    ),
     'mmvmlp.deploy.fuse': ('fuse',),
     'mmvmlp.necks': ('SimplePyramid',),
 }

@@ -1,6 +1,7 @@
 """Build backbones and classifiers by name."""
 
 import fnmatch
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -8,6 +9,7 @@ from torch import nn
 from mmvmlp.backbones.arguments import positive_integer
 from mmvmlp.backbones.base import VisionMLP, registered_families
 from mmvmlp.backbones.names import canonical_name, suggestion
+from mmvmlp.checkpoints import load_checkpoint
 
 if TYPE_CHECKING:
     from mmpretrain.models import ImageClassifier
@@ -54,27 +56,37 @@ def resolve_name(name: str) -> str:
     return canonical
 
 
-def build_backbone(name: str, **kwargs: Any) -> VisionMLP:
+def build_backbone(name: str, weights: str | Path | None = None, **kwargs: Any) -> VisionMLP:
     """Build a backbone by name; requires torch and mmengine, but no toolbox.
 
     Args:
         name: One of :func:`list_backbones`, also as spelled in configs (``'hire_mlp_t'``) or model
             hubs (``'Hire-MLP-T_in1k'``).
+        weights: Weights to load strictly with :func:`mmvmlp.load_checkpoint`: one of
+            :func:`mmvmlp.list_weights`, a file or a URL.
         **kwargs: Arguments of the backbone except ``arch``. With ``init_cfg``, the weights are
             initialised immediately.
 
     Raises:
+        FileNotFoundError: If the weights do not exist or were never released.
+        CheckpointError: If the weights cannot be had or do not fit.
         TypeError: If an argument is unknown.
         ValueError: If the name or an argument is not accepted.
     """
     family, variant = _variants()[resolve_name(name)]
     backbone = family(arch=variant, **kwargs)
+    if weights is not None and backbone.init_cfg:
+        raise ValueError(f'weights={str(weights)!r} does not go with init_cfg')
     if backbone.init_cfg:
         backbone.init_weights()
+    if weights is not None:
+        load_checkpoint(backbone, weights)
     return backbone
 
 
-def build_classifier(name: str, num_classes: int = 1000, **kwargs: Any) -> 'ImageClassifier':
+def build_classifier(
+    name: str, num_classes: int = 1000, weights: str | Path | None = None, **kwargs: Any
+) -> 'ImageClassifier':
     """Build the published classifier around a backbone: final norm, global mean, linear layer.
 
     A family whose published classifier has no final norm, such as S²-MLP, has none here.
@@ -82,6 +94,8 @@ def build_classifier(name: str, num_classes: int = 1000, **kwargs: Any) -> 'Imag
     Args:
         name: A name that :func:`build_backbone` accepts.
         num_classes: Outputs of the linear layer.
+        weights: As in :func:`build_backbone`; the published linear layer is loaded if it has as
+            many outputs.
         **kwargs: Arguments of the backbone except ``arch``, ``out_indices`` and ``out_norm``.
 
     Returns:
@@ -89,6 +103,8 @@ def build_classifier(name: str, num_classes: int = 1000, **kwargs: Any) -> 'Imag
         (N, num_classes).
 
     Raises:
+        FileNotFoundError: If the weights do not exist or were never released.
+        CheckpointError: If the weights cannot be had or do not fit.
         ImportError: If mmpretrain is not installed.
         TypeError: If an argument is unknown.
         ValueError: If the name or an argument is not accepted.
@@ -112,4 +128,6 @@ def build_classifier(name: str, num_classes: int = 1000, **kwargs: Any) -> 'Imag
     )
     nn.init.trunc_normal_(classifier.head.fc.weight, std=0.02)
     nn.init.zeros_(classifier.head.fc.bias)
+    if weights is not None:
+        load_checkpoint(classifier, weights)
     return classifier

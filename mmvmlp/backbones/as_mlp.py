@@ -15,6 +15,7 @@ from torch.nn import functional
 from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.base import FeatureInfo, Stage, VisionMLP
 from mmvmlp.backbones.official_format import OfficialFormat
+from mmvmlp.backbones.published_weights import PublishedWeights
 from mmvmlp.ops import ChannelMLP, DropPath, PatchEmbedding, axial_shift, build_norm
 from mmvmlp.ops.folding import pointwise_weights, split_norm
 from mmvmlp.ops.fused_block import FusedBlock
@@ -244,6 +245,19 @@ class ASMLP(VisionMLP):
             ),
             classifier_keys=r'^(norm|head)\.',
         ),
+    )
+
+    published_weights = tuple(
+        PublishedWeights(
+            name=f'as_mlp_{variant}.in1k',
+            address=None,
+            format='official AS-MLP (svip-lab/AS-MLP)',
+            top1=top1,
+            page='https://github.com/svip-lab/AS-MLP',
+            licence='MIT',
+            reason='the file is on OneDrive and Baidu, without a direct address',
+        )
+        for variant, top1 in (('t', 81.3), ('s', 83.1), ('b', 83.3))
     )
 
     def build_stem(self) -> nn.Module:

@@ -23,6 +23,7 @@ from mmvmlp.backbones.arguments import (
 from mmvmlp.backbones.names import canonical_name, suggestion
 from mmvmlp.backbones.official_format import OfficialFormat
 from mmvmlp.backbones.pretrained import strict_init_cfg
+from mmvmlp.backbones.published_weights import PublishedWeights
 from mmvmlp.backbones.recomputation import recomputed
 from mmvmlp.ops import RESOLUTIONS, Resolution, build_norm
 from mmvmlp.ops.layout import as_contiguous
@@ -113,6 +114,9 @@ class VisionMLP(BaseModule):
 
     official_formats: ClassVar[tuple[OfficialFormat, ...]] = ()
     """Published checkpoint formats that :func:`mmvmlp.load_checkpoint` accepts for this family."""
+
+    published_weights: ClassVar[tuple[PublishedWeights, ...]] = ()
+    """Published files of weights, and why others cannot be had; :func:`mmvmlp.list_weights`."""
 
     has_constant_drop_path: ClassVar[bool] = False
     """True if all blocks have the same drop path rate."""

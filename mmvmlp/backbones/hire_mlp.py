@@ -16,6 +16,7 @@ from torch import nn
 from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.base import FeatureInfo, Stage, VisionMLP
 from mmvmlp.backbones.official_format import OfficialFormat, reshaped, transposed
+from mmvmlp.backbones.published_weights import PublishedWeights
 from mmvmlp.ops import ChannelMLP, DropPath, RegionMixing, SplitAttention, build_norm
 from mmvmlp.ops.pointwise import pointwise
 from mmvmlp.ops.split_attention import attended_projection
@@ -209,6 +210,30 @@ class HireMLP(VisionMLP):
                 (r'\.expand\.weight$', transposed),
                 (r'\.expand\.bias$', reshaped),
             ),
+        ),
+    )
+
+    published_weights = (
+        *(
+            PublishedWeights(
+                name=f'hire_mlp_{variant}.in1k',
+                address='https://github.com/ggjy/Hire-Wave-MLP.pytorch/releases/download/log/'
+                f'hire_mlp_{variant}.pth',
+                format='official Hire-MLP (ggjy/Hire-Wave-MLP.pytorch)',
+                top1=top1,
+                page='https://github.com/ggjy/Hire-Wave-MLP.pytorch',
+                licence='MIT badge, no licence file',
+            )
+            for variant, top1 in (('tiny', 79.7), ('small', 82.1), ('base', 83.2))
+        ),
+        PublishedWeights(
+            name='hire_mlp_large.in1k',
+            address=None,
+            format='',
+            top1=83.8,
+            page='https://github.com/ggjy/Hire-Wave-MLP.pytorch',
+            licence='',
+            reason='the weights of Hire-MLP-L were never released',
         ),
     )
 

@@ -17,6 +17,7 @@ from mmvmlp.backbones.official_format import (
     reshaped,
     transposed,
 )
+from mmvmlp.backbones.published_weights import PublishedWeights, hub_file
 from mmvmlp.backbones.single_stride import FixedSizeArchitecture, SingleStrideMLP
 from mmvmlp.ops import ChannelMLP, DenseMixing, DropPath, Resolution, build_norm
 from mmvmlp.ops.fused_block import FusedBlock
@@ -203,6 +204,68 @@ class MLPMixer(SingleStrideMLP):
             ),
             classifier_keys=r'^((backbone\.)?ln1|head)\.',
             rearrangements=((_POINTWISE, reshaped),),
+        ),
+    )
+
+    published_weights = (
+        *(
+            PublishedWeights(
+                name=f'mlp_mixer_{variant}.{tag}',
+                address=hub_file(f'timm/mixer_{variant}_224.{tag}'),
+                format="timm's MLP-Mixer",
+                top1=top1,
+                page=f'https://huggingface.co/timm/mixer_{variant}_224.{tag}',
+                licence='Apache-2.0',
+                training_data=training_data,
+                classes=classes,
+            )
+            for variant, tag, top1, classes, training_data in (
+                # The tag says otherwise, but the accuracies are the paper's from scratch.
+                ('b16', 'goog_in21k_ft_in1k', 76.616, 1000, 'ImageNet-1k'),
+                ('l16', 'goog_in21k_ft_in1k', 72.084, 1000, 'ImageNet-1k'),
+                ('b16', 'goog_in21k', None, 21843, 'ImageNet-21k'),
+                ('l16', 'goog_in21k', None, 21843, 'ImageNet-21k'),
+                ('b16', 'miil_in21k_ft_in1k', 82.314, 1000, 'ImageNet-21k, ImageNet-1k'),
+                ('b16', 'miil_in21k', None, 11221, 'ImageNet-21k'),
+            )
+        ),
+        *(
+            PublishedWeights(
+                name=f'mlp_mixer_{variant}.google_{tag}',
+                address=f'https://storage.googleapis.com/mixer_models/{folder}/Mixer-{file}.npz',
+                format="Google's MLP-Mixer (google-research/vision_transformer)",
+                top1=top1,
+                page='https://github.com/google-research/vision_transformer',
+                licence='Apache-2.0',
+                training_data=training_data,
+                classes=classes,
+            )
+            for tag, folder, training_data, classes, accuracies in (
+                ('in1k', 'imagenet1k', 'ImageNet-1k', 1000, (76.44, 71.76)),
+                ('in21k', 'imagenet21k', 'ImageNet-21k', 21843, (None, None)),
+            )
+            for (variant, file), top1 in zip(
+                (('b16', 'B_16'), ('l16', 'L_16')), accuracies, strict=True
+            )
+        ),
+        *(
+            PublishedWeights(
+                name=f'mlp_mixer_{variant}.jft300m',
+                address=None,
+                format='',
+                top1=top1,
+                page='https://github.com/google-research/vision_transformer',
+                licence='',
+                training_data='JFT-300M',
+                reason=f'the weights of MLP-Mixer-{title} were never released',
+            )
+            for variant, title, top1 in (
+                ('s16', 'S/16', 73.83),
+                ('s32', 'S/32', 68.70),
+                ('b32', 'B/32', 75.53),
+                ('l32', 'L/32', 80.67),
+                ('h14', 'H/14', 86.32),
+            )
         ),
     )
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from mmvmlp.backbones.official_format import OfficialFormat, reshaped
+from mmvmlp.backbones.published_weights import PublishedWeights, hub_file
 from mmvmlp.backbones.single_stride import FixedSizeArchitecture, SingleStrideMLP
 from mmvmlp.ops import ChannelMLP, DenseMixing, DropPath, LayerScale, Resolution, build_norm
 from mmvmlp.ops.folding import channel_affine
@@ -177,6 +178,61 @@ class ResMLP(SingleStrideMLP):
                 # timm stores the affine layers' vectors as (1, 1, C).
                 (r'norm\d\.(weight|bias)$', reshaped),
             ),
+        ),
+    )
+
+    published_weights = (
+        *(
+            PublishedWeights(
+                name=f'resmlp_{variant}.in1k',
+                address=hub_file(f'timm/{model}.fb_in1k'),
+                format="timm's ResMLP",
+                top1=top1,
+                page=f'https://huggingface.co/timm/{model}.fb_in1k',
+                licence='Apache-2.0',
+            )
+            for variant, model, top1 in (
+                ('s12', 'resmlp_12_224', 76.66),
+                ('s24', 'resmlp_24_224', 79.38),
+                ('s36', 'resmlp_36_224', 79.772),
+                ('b24_p8', 'resmlp_big_24_224', 81.034),
+            )
+        ),
+        *(
+            PublishedWeights(
+                name=f'resmlp_{variant}.{tag}',
+                address=f'https://dl.fbaipublicfiles.com/deit/{file}.pth',
+                format='official ResMLP (facebookresearch/deit)',
+                top1=top1,
+                page='https://github.com/facebookresearch/deit/blob/main/README_resmlp.md',
+                licence='Apache-2.0',
+                training_data=training_data,
+                distilled=tag == 'distilled_in1k',
+            )
+            for variant, tag, file, top1, training_data in (
+                ('s12', 'distilled_in1k', 'resmlp_12_dist', 77.8, 'ImageNet-1k'),
+                ('s24', 'distilled_in1k', 'resmlp_24_dist', 80.8, 'ImageNet-1k'),
+                ('s36', 'distilled_in1k', 'resmlp_36_dist', 81.0, 'ImageNet-1k'),
+                ('b24_p8', 'distilled_in1k', 'resmlpB_24_dist', 83.6, 'ImageNet-1k'),
+                ('b24_p8', 'in21k_ft_in1k', 'resmlpB_24_22k', 84.4, 'ImageNet-21k, ImageNet-1k'),
+                ('s12', 'dino', 'resmlp_12_dino', None, 'ImageNet-1k, without labels (DINO)'),
+                ('s24', 'dino', 'resmlp_24_dino', None, 'ImageNet-1k, without labels (DINO)'),
+            )
+        ),
+        *(
+            PublishedWeights(
+                name=f'resmlp_{variant}.in1k',
+                address=None,
+                format='',
+                top1=top1,
+                page='https://github.com/facebookresearch/deit/blob/main/README_resmlp.md',
+                licence='',
+                reason=f'the weights of ResMLP-{title} were never released',
+            )
+            for variant, title, top1 in (
+                ('b24', 'B24 with patch size 16', 81.0),
+                ('s12_p8', 'S12 with patch size 8', 79.1),
+            )
         ),
     )
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mmvmlp.backbones.published_weights import PublishedWeights
 from mmvmlp.backbones.single_stride import SingleStrideArchitecture, SingleStrideMLP
 from mmvmlp.ops import ChannelMLP, DropPath, PatchEmbedding, build_norm, spatial_shift
 from mmvmlp.ops.folding import pointwise_weights, split_norm
@@ -131,6 +132,18 @@ class S2MLP(SingleStrideMLP):
     paper = 'https://arxiv.org/abs/2106.07477'
     size_free = True
     has_final_norm = False
+    published_weights = tuple(
+        PublishedWeights(
+            name=f's2_mlp_{variant}.in1k',
+            address=None,
+            format='',
+            top1=top1,
+            page='https://arxiv.org/abs/2106.07477',
+            licence='',
+            reason='the weights of S²-MLP were never released',
+        )
+        for variant, top1 in (('wide', 80.0), ('deep', 80.7))
+    )
 
     @property
     def default_norm_cfg(self) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from torch.nn import functional
 from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.base import FeatureInfo, Stage, VisionMLP
 from mmvmlp.backbones.official_format import OfficialFormat, reshaped
+from mmvmlp.backbones.published_weights import PublishedWeights
 from mmvmlp.ops import (
     AxialMixing,
     ChannelMLP,
@@ -232,6 +233,33 @@ class SMLPNet(VisionMLP):
             ),
             classifier_keys=r'^(batch_norm|mlp_head)\.',
             rearrangements=((r'\.(width|height|fc1|fc2)\.weight$', reshaped),),
+        ),
+    )
+
+    published_weights = (
+        *(
+            PublishedWeights(
+                name=f'smlpnet_{variant}.in1k',
+                address='https://github.com/microsoft/SPACH/releases/download/v1.0/'
+                f'smlp_{variant[0]}.pth',
+                format='official sMLPNet (microsoft/SPACH)',
+                top1=top1,
+                page='https://github.com/microsoft/SPACH',
+                licence='MIT',
+            )
+            for variant, top1 in (('small', 83.1), ('base', 83.4))
+        ),
+        *(
+            PublishedWeights(
+                name=f'smlpnet_{variant}.in1k',
+                address=None,
+                format='',
+                top1=top1,
+                page='https://github.com/microsoft/SPACH',
+                licence='',
+                reason=f'the weights of sMLPNet-{title} were never released',
+            )
+            for variant, title, top1 in (('tiny', 'T', 81.9), ('tiny_ratio2', 'T*', 81.3))
         ),
     )
 

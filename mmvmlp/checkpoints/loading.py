@@ -25,6 +25,7 @@ from mmvmlp.backbones.base import (
 )
 from mmvmlp.backbones.official_format import OfficialFormat
 from mmvmlp.backbones.pretrained import is_pretrained
+from mmvmlp.checkpoints.published import checkpoint_file
 from mmvmlp.checkpoints.reading import (
     SHOWN_KEYS,
     CheckpointError,
@@ -85,7 +86,8 @@ def load_checkpoint(
     Args:
         model: A :class:`~mmvmlp.VisionMLP`, or a classifier, detector or segmentor whose
             ``backbone`` is one.
-        checkpoint: A file, an http(s) URL, or the contents of a checkpoint.
+        checkpoint: A file, an http(s) URL, the name of published weights
+            (:func:`mmvmlp.list_weights`), or the contents of a checkpoint.
         use_ema: True to load the exponential moving average of the weights (``state_dict_ema``),
             which training scripts with EMA save beside them.
         resample_tokens: True to resample token mixing of another native size, as if the
@@ -96,14 +98,16 @@ def load_checkpoint(
         Keys that matched, were missing or unexpected, or differed in shape; also logged.
 
     Raises:
-        FileNotFoundError: If the file does not exist.
+        FileNotFoundError: If the file does not exist, or was never released.
         ValueError: If ``resample_tokens`` is True and the network has no token mixing of a native
             size.
-        CheckpointError: If it cannot be read, is of an unknown format or another family, does not
-            cover the backbone (except for heads and norms of emitted levels), has blocks that the
-            backbone lacks, or has no moving average that was asked for.
+        CheckpointError: If it cannot be downloaded or read, is of an unknown format or another
+            family, does not cover the backbone (except for heads and norms of emitted levels), has
+            blocks that the backbone lacks, or has no moving average that was asked for.
     """
     backbone, prefix = find_backbone(model)
+    if not isinstance(checkpoint, Mapping):
+        checkpoint = checkpoint_file(checkpoint)
     origin = '' if isinstance(checkpoint, Mapping) else f' {str(checkpoint)!r}'
     contents = checkpoint if isinstance(checkpoint, Mapping) else read_checkpoint(checkpoint)
     file = None if isinstance(checkpoint, Mapping) else checkpoint
@@ -410,7 +414,7 @@ class OfficialPretrained:
     :func:`load_checkpoint`.
 
     Args:
-        checkpoint: A file or an http(s) URL.
+        checkpoint: A file, an http(s) URL, or the name of published weights.
         use_ema: True to load the exponential moving average of the weights.
         resample_tokens: True to resample token mixing of another native size.
     """
