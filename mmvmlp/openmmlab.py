@@ -95,4 +95,7 @@ def _list_our_classifiers(module: Any) -> None:
     for model in index.models:
         if model.config.startswith('configs/classify_'):
             model.config = str(MIM_FOLDER / model.config)
+            if model.weights:
+                # mmengine reads this scheme with our strict loader, which knows the formats.
+                model.weights = f'{SCOPE}://{model.weights}'
             module.ModelHub._models_dict[model.name.lower()] = model

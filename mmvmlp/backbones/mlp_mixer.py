@@ -231,22 +231,14 @@ class MLPMixer(SingleStrideMLP):
         ),
         *(
             PublishedWeights(
-                name=f'mlp_mixer_{variant}.google_{tag}',
-                address=f'https://storage.googleapis.com/mixer_models/{folder}/Mixer-{file}.npz',
+                name=f'mlp_mixer_{variant}.google_in1k',
+                address=f'https://storage.googleapis.com/mixer_models/imagenet1k/{file}.npz',
                 format="Google's MLP-Mixer (google-research/vision_transformer)",
                 top1=top1,
                 page='https://github.com/google-research/vision_transformer',
                 licence='Apache-2.0',
-                training_data=training_data,
-                classes=classes,
             )
-            for tag, folder, training_data, classes, accuracies in (
-                ('in1k', 'imagenet1k', 'ImageNet-1k', 1000, (76.44, 71.76)),
-                ('in21k', 'imagenet21k', 'ImageNet-21k', 21843, (None, None)),
-            )
-            for (variant, file), top1 in zip(
-                (('b16', 'B_16'), ('l16', 'L_16')), accuracies, strict=True
-            )
+            for variant, file, top1 in (('b16', 'Mixer-B_16', 76.44), ('l16', 'Mixer-L_16', 71.76))
         ),
         *(
             PublishedWeights(

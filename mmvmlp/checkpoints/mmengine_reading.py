@@ -14,6 +14,7 @@ from mmengine.runner.checkpoint import (
     get_torchvision_models,
 )
 
+from mmvmlp.checkpoints.published import find_weights, weights_file
 from mmvmlp.checkpoints.reading import (
     NESTING_KEYS,
     CheckpointError,
@@ -37,6 +38,7 @@ def read_safely_in_mmengine() -> None:
         (('', 'http://', 'https://'), _load_from_file_or_address),
         ((r'(\S+\:)?s3://', r'(\S+\:)?petrel://'), _load_from_store),
         (tuple(MODEL_ZOOS), _load_from_model_zoo),
+        (('mmvmlp://',), _load_from_publisher),
         (('pavi://',), _load_from_unsupported),
     ):
         CheckpointLoader.register_scheme(prefixes, loader, force=True)
@@ -77,6 +79,19 @@ def _load_from_model_zoo(filename: str, map_location: Any = None) -> dict[str, A
             if key.startswith('backbone.')
         }
     return contents
+
+
+def _load_from_publisher(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Load published weights, by name or address, as our classifier names them."""
+    # Only here: a classifier requires mmpretrain.
+    from mmvmlp.build import build_classifier
+    from mmvmlp.checkpoints.loading import load_checkpoint
+
+    weights = find_weights(filename.removeprefix('mmvmlp://'))
+    classifier = build_classifier(weights.network, weights.classes)
+    matched = load_checkpoint(classifier, weights_file(weights)).matched
+    tensors = classifier.state_dict()
+    return {'state_dict': {key: tensors[key].to(map_location or 'cpu') for key in matched}}
 
 
 def _load_from_unsupported(filename: str, map_location: Any = None) -> dict[str, Any]:

@@ -50,19 +50,22 @@ def find_weights(name: str) -> PublishedWeights:
     """Return where published weights are, and what they hold.
 
     Args:
-        name: One of :func:`list_weights`; the network may be spelled as in configs.
+        name: One of :func:`list_weights`, the network in any spelling; or the file's address.
 
     Raises:
-        ValueError: If the name is unknown.
+        ValueError: If there are no such weights.
     """
     known = published_weights()
+    for weights in known.values():
+        if name == weights.address:
+            return weights
     network, _, tag = name.rpartition('.')
     networks = {weights.network for weights in known.values()}
     canonical = f'{canonical_name(network, networks)}.{tag}'
     if canonical not in known:
         raise ValueError(
-            f'weights={name!r} is neither a file nor the name of published weights'
-            f'{suggestion(name, known)}; mmvmlp.list_weights() lists them'
+            f'{name!r} is not the name of published weights{suggestion(name, known)}; '
+            'mmvmlp.list_weights() lists them'
         )
     return known[canonical]
 
@@ -80,12 +83,13 @@ def checkpoint_file(checkpoint: str | Path) -> str | Path:
     """
     if '://' in str(checkpoint) or Path(checkpoint).expanduser().is_file():
         return checkpoint
-    if isinstance(checkpoint, Path) or os.sep in checkpoint:
-        raise FileNotFoundError(f'checkpoint {str(checkpoint)!r} does not exist')
+    missing = f'checkpoint {str(checkpoint)!r} does not exist'
+    if Path(checkpoint).name != str(checkpoint):
+        raise FileNotFoundError(missing)
     try:
-        weights = find_weights(checkpoint)
+        weights = find_weights(str(checkpoint))
     except ValueError as error:
-        raise FileNotFoundError(f'checkpoint {checkpoint!r} does not exist: {error}') from error
+        raise FileNotFoundError(f'{missing}; {error}') from error
     return weights_file(weights)
 
 

@@ -27,8 +27,9 @@ def parse_arguments() -> argparse.Namespace:
     add_run_options(parser)
     parser.add_argument(
         '--backbone-checkpoint',
-        metavar='FILE',
-        help='published or your own weights for the backbone; they must fit',
+        metavar='WEIGHTS',
+        help='weights for the backbone, which must fit: a file, a URL, or the name of published '
+        'ones, such as hire_mlp_small.in1k',
     )
     parser.add_argument(
         '--resume',

@@ -7,6 +7,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmvmlp.checkpoints import checkpoint_file
+
 SPLITS = ('train', 'val', 'test')
 
 
@@ -23,14 +25,17 @@ def check_checkpoint_exists(checkpoint: str | Path) -> None:
 def check_checkpoints(config: Config) -> None:
     """Check that the checkpoints from which training starts exist.
 
+    Published weights of the backbone are downloaded.
+
     Raises:
         FileNotFoundError: If one does not exist.
+        CheckpointError: If published weights cannot be downloaded.
     """
-    weights_of_backbone = (config.model.get('backbone') or {}).get('init_cfg') or {}
-    for settings, name in ((config, 'load_from'), (weights_of_backbone, 'checkpoint')):
-        checkpoint = settings.get(name) if isinstance(settings, (Config, dict)) else None
-        if checkpoint:
-            check_checkpoint_exists(checkpoint)
+    if config.get('load_from'):
+        check_checkpoint_exists(config.load_from)
+    init_cfg = (config.model.get('backbone') or {}).get('init_cfg') or {}
+    if isinstance(init_cfg, dict) and init_cfg.get('checkpoint'):
+        checkpoint_file(init_cfg['checkpoint'])
 
 
 def check_data(config: Config, splits: tuple[str, ...] = SPLITS) -> None:

@@ -10,6 +10,7 @@ from mmengine.hooks import LoggerHook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
+from mmvmlp.checkpoints import checkpoint_file
 from mmvmlp.config.required_files import check_checkpoint_exists
 from mmvmlp.output_files import check_folder_can_be_written
 
@@ -17,8 +18,13 @@ from mmvmlp.output_files import check_folder_can_be_written
 def set_backbone_checkpoint(config: Config, checkpoint: str | Path) -> None:
     """Initialise the backbone from a checkpoint, published or our own.
 
+    Args:
+        config: Changed in place.
+        checkpoint: A file, a URL, or the name of published weights, which are downloaded.
+
     Raises:
         FileNotFoundError: If the checkpoint does not exist.
+        CheckpointError: If published weights cannot be downloaded.
         ValueError: If the config's model has no backbone.
     """
     if 'backbone' not in config.get('model', {}):
@@ -26,7 +32,7 @@ def set_backbone_checkpoint(config: Config, checkpoint: str | Path) -> None:
             f'backbone checkpoint {str(checkpoint)!r}: the model of {config.filename} has no '
             'backbone'
         )
-    check_checkpoint_exists(checkpoint)
+    checkpoint_file(checkpoint)
     config.model.backbone['init_cfg'] = {
         'type': 'mmvmlp.OfficialPretrained',
         'checkpoint': str(checkpoint),
