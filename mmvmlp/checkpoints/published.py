@@ -177,10 +177,8 @@ def _check_readable(weights: PublishedWeights, partial: Path, address: str) -> N
     try:
         read_checkpoint(partial)
     except CheckpointError as error:
-        raise CheckpointError(
-            f'weights {weights.name!r}: the file from {address} cannot be read; it is truncated, '
-            'or another file'
-        ) from error
+        reason = str(error).replace(repr(str(partial)), repr(address))
+        raise CheckpointError(f'weights {weights.name!r}: {reason}') from error
 
 
 def _record_of(file: Path) -> Path:
