@@ -17,7 +17,8 @@ from timm.models.mlp_mixer import Affine, MlpMixer, ResBlock
 import mmvmlp
 from mmvmlp.backbones.base import registered_families
 from mmvmlp.backbones.published_weights import HUB, hub_file
-from mmvmlp.checkpoints import published_weights
+from mmvmlp.build import resolve_name
+from mmvmlp.checkpoints import checkpoint_file, published_weights
 from mmvmlp.checkpoints.published import FOLDER_VARIABLE, MIRROR_VARIABLE
 from mmvmlp.config.required_files import check_checkpoints
 from mmvmlp.config.settings import set_backbone_checkpoint
@@ -60,7 +61,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     with Server() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server
         server.shutdown()
 
@@ -150,31 +151,27 @@ def test_names_and_files_are_unique():
     assert len({row.file_name for row in rows}) == len(rows)
 
 
-def test_accuracies_and_addresses_are_those_of_the_metafiles():
+def test_metafiles_have_addresses_and_accuracies_of_the_table():
     from modelindex.load_model_index import load
 
-    index = load('model-index.yml')
-    index.build_models_with_collections()
-    compared = []
-    for model in index.models:
-        if not model.config.startswith('configs/classify_') or not model.weights:
-            continue
-        row = mmvmlp.find_weights(model.weights)
-        assert mmvmlp.build.resolve_name(model.name) == row.network
-        published = model.results[0].metrics['Top 1 Accuracy']
-        # timm's measurements differ a little from the papers'.
-        assert row.top1 == pytest.approx(published, abs=0.2)
-        compared.append(row.network)
-    wanted = {
-        row.network
+    rows = [
+        row
         for row in published_weights().values()
         if row.address and row.classes == 1000 and row.top1 and not row.distilled
-    }
-    assert set(compared) == wanted & {
-        mmvmlp.build.resolve_name(model.name)
-        for model in index.models
-        if model.config.startswith('configs/classify_')
-    } - {'as_mlp'}
+    ]
+    index = load('model-index.yml')
+    index.build_models_with_collections()
+    for model in index.models:
+        if not model.config.startswith('configs/classify_') or 'digits' in model.config:
+            continue
+        network = resolve_name(model.name)
+        candidates = [row for row in rows if row.network == network]
+        assert bool(model.weights) == any(candidates)
+        if candidates:
+            row = mmvmlp.find_weights(model.weights)
+            assert row in candidates
+            # timm's measurements differ a little from the papers'.
+            assert row.top1 == pytest.approx(model.results[0].metrics['Top 1 Accuracy'], abs=0.5)
 
 
 def test_every_file_that_timm_has_is_listed():
@@ -215,8 +212,6 @@ def test_weights_are_those_of_the_file(served, state_dict):
 def test_another_file_at_the_address_is_refused(server, served, folder):
     build()
     (folder / 'resmlp_12_dist.pth').unlink()
-    changed = served.replace(served[-400:-300], bytes(100))
-    server.files['/deit/resmlp_12_dist.pth'] = changed
     torch.save({'model': {'weight': torch.ones(3)}}, folder.parent / 'other.pth')
     server.files['/deit/resmlp_12_dist.pth'] = (folder.parent / 'other.pth').read_bytes()
     refused('SHA-256 .* but that of the first download was')
@@ -241,8 +236,7 @@ def test_truncated_files_are_refused(server, served, folder, how):
     assert list(folder.iterdir()) == []
 
 
-def test_weights_of_another_network_are_refused(server, served, rows, folder):
-    rows(dino=f'{server.url}/deit/resmlp_12_dist.pth')
+def test_weights_of_another_network_are_refused(served):
     with pytest.raises(mmvmlp.CheckpointError, match='does not fit this ResMLP'):
         mmvmlp.build_backbone('resmlp_s12_p8', weights=NAME)
     with pytest.raises(mmvmlp.CheckpointError, match="another network: timm's ResMLP"):
@@ -265,7 +259,7 @@ def test_no_network_is_reported(rows, folder):
 
 def test_unknown_names_get_a_suggestion():
     with pytest.raises(FileNotFoundError, match=r"did you mean 'hire_mlp_tiny\.in1k'"):
-        mmvmlp.build_backbone('hire_mlp_tiny', weights='hire_mlp_tny.in1k')
+        checkpoint_file('hire_mlp_tny.in1k')
     with pytest.raises(ValueError, match=r"did you mean 'hire_mlp_tiny\.in1k'"):
         mmvmlp.find_weights('hire_mlp_tny.in1k')
     assert mmvmlp.find_weights('Hire-MLP-T.in1k').name == 'hire_mlp_tiny.in1k'
@@ -273,7 +267,7 @@ def test_unknown_names_get_a_suggestion():
 
 def test_reasons_for_missing_weights_are_given():
     with pytest.raises(FileNotFoundError, match=r'Hire-MLP-L were never released \(https://'):
-        mmvmlp.build_backbone('hire_mlp_large', weights='hire_mlp_l.in1k')
+        checkpoint_file('hire_mlp_l.in1k')
 
 
 def test_files_behind_a_page_are_taken_from_the_folder(folder, monkeypatch):
@@ -307,13 +301,13 @@ def test_configs_take_names(served, folder):
     assert torch.equal(backbone.stem.conv.weight, build().stem.conv.weight)
 
 
-def test_mmpretrain_loads_them(server, served, rows, monkeypatch, tmp_path):
+def test_mmpretrain_loads_them(server, served, monkeypatch):
     from mmpretrain import get_model
     from mmpretrain.apis.model import ModelHub
 
     address = f'{server.url}/deit/resmlp_12_dist.pth'
     monkeypatch.setattr(ModelHub._models_dict['resmlp_s12'], 'weights', f'mmvmlp://{address}')
-    model = get_model('resmlp_s12', pretrained=True)
+    model = get_model('resmlp_s12', pretrained=True, head={'in_channels': SMALL['channels']})
     ours = mmvmlp.build_classifier('resmlp_s12', weights=NAME)
     for key, tensor in ours.state_dict().items():
         assert torch.equal(model.state_dict()[key], tensor), key
@@ -347,9 +341,7 @@ def hub(server, rows, folder, state_dict, tmp_path, monkeypatch):
 def test_files_of_the_hub_are_loaded_and_recorded(hub, folder, state_dict):
     backbone = mmvmlp.build_backbone('resmlp_s12', weights='resmlp_s12.in1k')
     assert torch.equal(backbone.stem.conv.weight, state_dict['stem.proj.weight'])
-    assert [file.name for file in folder.iterdir()] == [
-        'resmlp_12_224.fb_in1k.safetensors.sha256'
-    ]
+    assert [file.name for file in folder.iterdir()] == ['resmlp_12_224.fb_in1k.safetensors.sha256']
     mmvmlp.build_backbone('resmlp_s12', weights='resmlp_s12.in1k')
     assert len(hub.asked) == 1
 
