@@ -25,9 +25,9 @@ def weights_tables() -> dict[str, str]:
     return {
         'weights': markdown_table(released, [_released(row) for row in rows if row.is_released]),
         'unreleased': markdown_table(
-            ['network', 'top-1', 'publisher'],
+            ['name', 'top-1', 'why there is no file'],
             [
-                [f'`{row.network}`', _accuracy(row), f'<{row.page}>']
+                [f'`{row.name}`', _accuracy(row), f'{row.reason} ([publisher]({row.page}))']
                 for row in rows
                 if not row.is_released
             ],

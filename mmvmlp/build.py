@@ -9,7 +9,6 @@ from torch import nn
 from mmvmlp.backbones.arguments import positive_integer
 from mmvmlp.backbones.base import VisionMLP, registered_families
 from mmvmlp.backbones.names import canonical_name, suggestion
-from mmvmlp.checkpoints import load_checkpoint
 
 if TYPE_CHECKING:
     from mmpretrain.models import ImageClassifier
@@ -80,8 +79,15 @@ def build_backbone(name: str, weights: str | Path | None = None, **kwargs: Any) 
     if backbone.init_cfg:
         backbone.init_weights()
     if weights is not None:
-        load_checkpoint(backbone, weights)
+        _load(backbone, weights)
     return backbone
+
+
+def _load(model: nn.Module, weights: str | Path) -> None:
+    # Only here: importing it changes how mmengine reads checkpoints in this process.
+    from mmvmlp.checkpoints import load_checkpoint
+
+    load_checkpoint(model, weights)
 
 
 def build_classifier(
@@ -129,5 +135,5 @@ def build_classifier(
     nn.init.trunc_normal_(classifier.head.fc.weight, std=0.02)
     nn.init.zeros_(classifier.head.fc.bias)
     if weights is not None:
-        load_checkpoint(classifier, weights)
+        _load(classifier, weights)
     return classifier

@@ -249,7 +249,7 @@ class MLPMixer(SingleStrideMLP):
                 page='https://github.com/google-research/vision_transformer',
                 licence='',
                 training_data='JFT-300M',
-                reason=f'the weights of MLP-Mixer-{title} were never released',
+                reason=f'the weights of MLP-Mixer-{title} trained on JFT-300M were never released',
             )
             for variant, title, top1 in (
                 ('s16', 'S/16', 73.83),
