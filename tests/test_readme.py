@@ -19,7 +19,7 @@ SCALES = (
 SMALLER = {
     '/data/coco': 'coco',
     'mask_rcnn_hire_mlp_s': 'mask_rcnn_hire_mlp_t',
-    'hire_mlp_small.pth': f'hire_mlp_tiny.pth --cfg-options {SCALES} train_cfg.max_epochs=1',
+    'hire_mlp_small.in1k': f'hire_mlp_tiny.in1k --cfg-options {SCALES} train_cfg.max_epochs=1',
     ' 8 ': ' 2 ',
     'epoch_12': 'epoch_1',
     '_t.py --data-root coco\n': f'_t.py --data-root coco --cfg-options {SCALES}\n',
@@ -36,6 +36,7 @@ def test_the_commands_work_when_pasted(tmp_path, run, monkeypatch):
         assert written in commands
         commands = commands.replace(written, smaller)
     torch.save({'model': official_state_dict('hire_mlp_tiny')}, tmp_path / 'hire_mlp_tiny.pth')
+    monkeypatch.setenv('MMVMLP_WEIGHTS', str(tmp_path))
     data = 'python tools/make_digits.py coco --categories coco80 --train 4 --val 2 --size 96 128'
     monkeypatch.setenv('PYTHON', sys.executable)
     monkeypatch.setenv('PORT', '29519')
