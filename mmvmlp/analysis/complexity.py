@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -43,8 +43,8 @@ def count_complexity(
     the auxiliary head of a segmentor, which only training uses.
 
     Args:
-        config: Config of an mmpretrain classifier, an mmdet detector with dense heads, RoI heads or
-            both, or an mmsegmentation segmentor.
+        config: Config of an mmpretrain classifier, an mmdet detector with dense heads, RoI heads,
+            a transformer or mask queries, or an mmsegmentation segmentor.
         height: Height of the image in pixels.
         width: Width of the image in pixels.
         num_proposals: Regions classified by a RoI head.
@@ -121,9 +121,16 @@ def _counted(
         if getattr(model, name, None) is not None:
             maps, macs = _macs(getattr(model, name), maps)
             yield name, getattr(model, name), macs
-    for name in ('head', 'decode_head', 'rpn_head', 'bbox_head'):
-        if getattr(model, name, None) is not None:
-            yield name, getattr(model, name), _macs(getattr(model, name), maps)[1]
+    if hasattr(model, 'forward_transformer'):
+        yield from _counted_transformer(model, maps, height, width)
+        return
+    for name in ('head', 'decode_head', 'rpn_head', 'bbox_head', 'panoptic_head'):
+        head = getattr(model, name, None)
+        if hasattr(head, 'transformer_decoder'):
+            head, maps = _on_cpu(head, maps)
+            yield name, head, _macs(lambda maps, head=head: head(maps, []), maps)[1]
+        elif head is not None:
+            yield name, head, _macs(head, maps)[1]
     if getattr(model, 'auxiliary_head', None) is not None:
         yield 'auxiliary_head', model.auxiliary_head, 0
     for kind, number in (('bbox', num_proposals), ('mask', num_masks)):
@@ -133,6 +140,48 @@ def _counted(
             stages = zip(_stages(heads), _stages(extractors), strict=True)
             macs = sum(_macs(head, _regions(extractor, number))[1] for head, extractor in stages)
             yield f'roi_head.{kind}_head', heads, macs
+
+
+def _counted_transformer(
+    model: Any, maps: Sequence[torch.Tensor], height: int, width: int
+) -> Iterator[tuple[str, nn.Module, int]]:
+    """Run feature maps through a detection transformer, and yield each part with its MACs."""
+    from mmdet.structures import DetDataSample
+
+    shape = (height, width)
+    sample = DetDataSample(metainfo={'img_shape': shape, 'batch_input_shape': shape})
+    model, maps = _on_cpu(model, maps)
+    encoder_inputs, decoder_inputs = model.pre_transformer(maps, [sample])
+    memory, macs = _macs(lambda inputs: model.forward_encoder(**inputs), encoder_inputs)
+    yield 'encoder', model.encoder, macs
+    (queries, head_inputs), macs = _macs(lambda memory: model.pre_decoder(**memory), memory)
+    others = ('backbone', 'neck', 'encoder', 'decoder', 'bbox_head')
+    selection = nn.Module()
+    for name, child in model.named_children():
+        if name not in others:
+            selection.add_module(name, child)
+    for name, parameter in model.named_parameters(recurse=False):
+        selection.register_parameter(name, parameter)
+    yield 'query_selection', selection, macs
+    outputs, macs = _macs(
+        lambda inputs: model.forward_decoder(**inputs), {**decoder_inputs, **queries}
+    )
+    yield 'decoder', model.decoder, macs
+    head = model.bbox_head
+    macs = _macs(lambda inputs: head.forward(**inputs), {**head_inputs, **outputs})[1]
+    yield 'bbox_head', head, macs
+
+
+def _on_cpu(module: Any, maps: Sequence[torch.Tensor]) -> tuple[Any, list[torch.Tensor]]:
+    """Return a module and feature maps with zeros instead of meta tensors.
+
+    Deformable attention computes its shapes from tensors.
+    """
+    module = module.to_empty(device='cpu')
+    with torch.no_grad():
+        for tensor in (*module.parameters(), *module.buffers()):
+            tensor.zero_()
+    return module, [torch.zeros(each.shape) for each in maps]
 
 
 def _stages(module: nn.Module) -> list[Any]:

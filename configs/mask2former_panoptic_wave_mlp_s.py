@@ -1,0 +1,3 @@
+_base_ = ['_base_/mask2former_panoptic.py', '_base_/backbones/wave_mlp_s.py']
+
+model = dict(backbone=_base_.backbone, panoptic_head=dict(in_channels=_base_.channels))
