@@ -1,8 +1,13 @@
 """A config of each method and family trains for a step, and predicts, on data of its layout."""
 
 import dataclasses
+import json
+import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from leaf_configs import by_method_and_family
@@ -10,6 +15,8 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
+from PIL import Image
+from pycocotools.coco import COCO
 
 from mmvmlp.config.loading import load_config, set_data_root
 from mmvmlp.datasets.digit_scenes import make_digit_scenes
@@ -17,12 +24,14 @@ from mmvmlp.datasets.digit_scenes import make_digit_scenes
 # tests/test_configs.py compares the others of a group with this one.
 CONFIGS = [paths[0] for paths in by_method_and_family().values()]
 # The sides of images are divided by this, to a size that a test can afford.
+SIZES = ('scale', 'scales', 'size', 'img_scale', 'crop_size', 'max_size')
 SHRINKAGE = {'mmdet': 8, 'mmseg': 8, 'mmpretrain': 3.5}
 
 
 @pytest.fixture(scope='module')
 def folders(tmp_path_factory, coco_named_folder, digits_folder):
     """Return the data of each toolbox, and of the configs for the digit scenes."""
+    add_panoptic_annotations(coco_named_folder)
     made = tmp_path_factory.mktemp('data')
     make_digit_scenes(made / 'ade', 'ade', train=4, val=2, size=(96, 128), progress=False)
     make_digit_scenes(made / 'imagenet', 'imagenet', train=10, val=10, progress=False)
@@ -34,11 +43,50 @@ def folders(tmp_path_factory, coco_named_folder, digits_folder):
     }
 
 
+def add_panoptic_annotations(folder: Path):
+    """Write the masks of a folder in COCO's layout as COCO's panoptic annotations, too."""
+    for split in ('train2017', 'val2017'):
+        coco = COCO(folder / 'annotations' / f'instances_{split}.json')
+        maps = folder / 'annotations' / f'panoptic_{split}'
+        maps.mkdir()
+        annotations = []
+        for image in coco.loadImgs(coco.getImgIds()):
+            identifiers = np.zeros((image['height'], image['width']), np.uint32)
+            segments = coco.loadAnns(coco.getAnnIds(image['id']))
+            for segment in segments:
+                identifiers[coco.annToMask(segment) > 0] = segment['id']
+                segment.pop('segmentation')
+            name = Path(image['file_name']).with_suffix('.png').name
+            channels = [identifiers >> shift & 255 for shift in (0, 8, 16)]
+            Image.fromarray(np.stack(channels, -1).astype(np.uint8)).save(maps / name)
+            annotations.append(
+                {'image_id': image['id'], 'file_name': name, 'segments_info': segments}
+            )
+        content = {
+            'images': coco.dataset['images'],
+            'annotations': annotations,
+            'categories': [{**category, 'isthing': 1} for category in coco.dataset['categories']],
+        }
+        (folder / 'annotations' / f'panoptic_{split}.json').write_text(json.dumps(content))
+
+
+@pytest.fixture
+def panopticapi(monkeypatch):
+    """Stand in for the package of COCO's authors, which no registry has."""
+    utils = SimpleNamespace(rgb2id=lambda colours: colours.astype(np.int64) @ [1, 256, 256**2])
+    monkeypatch.setitem(sys.modules, 'panopticapi', SimpleNamespace(utils=utils))
+    monkeypatch.setitem(sys.modules, 'panopticapi.utils', utils)
+
+
 def shrunk(value, factor):
-    """Return a pipeline with smaller sizes."""
+    """Return a pipeline with smaller sizes, and without resizing that crops all objects away."""
     if isinstance(value, dict):
         return {
-            key: smaller(item, factor) if key in ('scale', 'crop_size') else shrunk(item, factor)
+            key: smaller(item, factor)
+            if key in SIZES
+            else (0.5, 0.5)
+            if key == 'ratio_range'
+            else shrunk(item, factor)
             for key, item in value.items()
         }
     return [shrunk(item, factor) for item in value] if isinstance(value, list) else value
@@ -69,12 +117,19 @@ def on_small_data(path: Path, folders) -> Config:
         loader.update(batch_size=2, num_workers=0, persistent_workers=False)
         loader.sampler.type = 'DefaultSampler'
         if not digits:
-            loader.dataset.pipeline = shrunk(loader.dataset.pipeline, SHRINKAGE[scope])
+            # RTMDet starts from smaller images.
+            factor = SHRINKAGE[scope] / (2 if config.model.type == 'RTMDet' else 1)
+            loader.dataset.pipeline = shrunk(loader.dataset.pipeline, factor)
     for split in ('train', 'val'):
         # The data set of ImageNet insists on its thousand classes.
         dataset = config[f'{split}_dataloader'].dataset
         if dataset.type == 'ImageNet':
             dataset.type, dataset.data_prefix = 'CustomDataset', dataset.pop('split')
+    if config.model.type == 'DINO':
+        config.model.num_queries = 30
+    if config.model.type == 'Mask2Former':
+        preprocessor = config.model.data_preprocessor
+        preprocessor.batch_augments = shrunk(preprocessor.batch_augments, SHRINKAGE[scope])
     if 'roi_head' in config.model:
         stages = config.model.train_cfg.rcnn
         for stage in stages if isinstance(stages, list) else [stages]:
@@ -91,7 +146,7 @@ def on_small_data(path: Path, folders) -> Config:
 
 @pytest.mark.slow
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
-def test_trains_a_step_and_predicts(path, folders):
+def test_trains_a_step_and_predicts(path, folders, panopticapi):
     torch.manual_seed(0)
     config = on_small_data(path, folders)
     init_default_scope(config.default_scope)
@@ -116,7 +171,9 @@ def test_trains_a_step_and_predicts(path, folders):
     if config.default_scope == 'mmdet':
         assert first.pred_instances.scores.isfinite().all()
         assert {'bboxes', 'labels'} <= set(first.pred_instances.keys())
-        assert ('masks' in first.pred_instances) == ('roi_head' in config.model)
+        has_masks = re.match('(cascade_)?mask_rcnn|rtmdet_ins|mask2former', path.stem)
+        assert ('masks' in first.pred_instances) == bool(has_masks)
+        assert ('pred_panoptic_seg' in first) == ('panoptic_head' in config.model)
     elif config.default_scope == 'mmseg':
         assert first.pred_sem_seg.data.shape[1:] == first.ori_shape
     else:

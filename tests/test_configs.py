@@ -84,17 +84,24 @@ def test_necks_and_heads_fit_what_the_backbone_emits(path):
     elif config.default_scope == 'mmseg':
         assert strides == [4, 8, 16, 32]
         heads = [config.model.decode_head, config.model.get('auxiliary_head')]
-        if necks:
+        if 'strides' in heads[0]:
+            assert (heads[0].in_channels, heads[0].strides) == (channels, strides)
+        elif necks:
             assert heads == [heads[0], None]
             assert heads[0].feature_strides == strides
         else:
             assert heads[0].in_channels == channels
             assert heads[1].in_channels == channels[heads[1].in_index]
+    elif 'panoptic_head' in config.model:
+        head = config.model.panoptic_head
+        assert (head.in_channels, head.strides) == (channels, strides)
+    elif config.model.type == 'DINO':
+        assert strides == [8, 16, 32]
     else:
         head = config.model.get('rpn_head') or config.model.bbox_head
         assert head.anchor_generator.strides[: len(strides)] == strides
         for extractor in ('bbox_roi_extractor', 'mask_roi_extractor'):
-            if 'roi_head' in config.model:
+            if extractor in config.model.get('roi_head', {}):
                 assert strides == [4, 8, 16, 32]
                 assert config.model.roi_head[extractor].featmap_strides == strides
 
@@ -110,14 +117,19 @@ def test_weights_are_decayed_and_norms_and_biases_are_not(path):
         for group in wrapper.optimizer.param_groups
         for parameter in group['params']
     }
+    types = (_BatchNorm, nn.GroupNorm, nn.LayerNorm, LayerNorm2d, Affine, LayerScale)
     norms = {
         id(parameter)
         for module in model.modules()
-        if isinstance(module, (_BatchNorm, nn.GroupNorm, LayerNorm2d, Affine, LayerScale))
+        if isinstance(module, types)
         for parameter in module.parameters()
     }
+    # Mask2Former's are not decayed in its published recipe, DINO's are.
+    embeddings = ('query_embed.weight', 'query_feat.weight', 'level_embed.weight')
     for name, parameter in model.named_parameters():
-        exempt = id(parameter) in norms or name.endswith('.bias')
+        exempt = id(parameter) in norms or name.endswith('bias')
+        if path.stem.startswith('mask2former'):
+            exempt = exempt or name.endswith(embeddings)
         expected = 0 if exempt else config.optim_wrapper.optimizer.weight_decay
         assert decay[id(parameter)] == expected, name
 

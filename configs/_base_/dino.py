@@ -1,5 +1,5 @@
-# DINO with four levels on COCO: mmdet's model, data and schedule of 12 epochs. It takes strides 8-32,
-# and the backbone learns at a tenth of the rate.
+# DINO with four levels on COCO: mmdet's model, data and schedule of 12 epochs. It takes strides
+# 8-32, and the backbone learns at a tenth of the rate.
 _base_ = [
     'mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py',
     'datasets/load_image.py',

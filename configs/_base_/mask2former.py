@@ -1,15 +1,13 @@
-# Mask2Former for semantic segmentation on ADE20K as in mmsegmentation: 512x512 crops, batch size 16,
-# 160k steps, AdamW with learning rate 1e-4 and weight decay 0.05. The backbone learns at a tenth of
-# the rate.
+# Mask2Former for semantic segmentation on ADE20K as in mmsegmentation: 512x512 crops, batch size
+# 16, 160k steps, AdamW with learning rate 1e-4 and weight decay 0.05. The backbone learns at a
+# tenth of the rate.
 _base_ = ['datasets/ade20k.py', 'segmentation.py', 'imports.py']
 
 num_classes = 150
 position = dict(num_feats=128, normalize=True)
 attention = dict(embed_dims=256, num_heads=8, batch_first=True)
 decoder_attention = dict(attention, attn_drop=0.0, proj_drop=0.0, dropout_layer=None)
-feedforward = dict(
-    embed_dims=256, num_fcs=2, ffn_drop=0.0, act_cfg=dict(type='ReLU', inplace=True)
-)
+feedforward = dict(embed_dims=256, num_fcs=2, ffn_drop=0.0, act_cfg=dict(type='ReLU', inplace=True))
 model = dict(
     data_preprocessor=dict(test_cfg=dict(size_divisor=32)),
     backbone=dict(out_norm=True),

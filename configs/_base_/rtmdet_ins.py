@@ -1,6 +1,7 @@
-# RTMDet-Ins-L on COCO: mmdet's model without its backbone, data and schedule of 300 epochs with batch
-# size 256. It takes strides 8-32. Means and deviations are those of RGB images, as our weights
-# expect. The norms are batch norms, which imports.py synchronises across processes.
+# RTMDet-Ins-L on COCO: mmdet's model without its backbone, data and schedule of 300 epochs with
+# batch size 256 (mmdet's base config says 16). It takes strides 8-32. Means and deviations are
+# those of RGB images, as our weights expect. Its norms are batch norms, which imports.py
+# synchronises across processes. The neck doubles sizes, so images are padded to multiples of 32.
 _base_ = [
     'mmdet::rtmdet/rtmdet-ins_l_8xb32-300e_coco.py',
     'datasets/load_image.py',
@@ -10,7 +11,10 @@ _base_ = [
 norm_cfg = dict(type='BN')
 model = dict(
     data_preprocessor=dict(
-        mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+        pad_size_divisor=32,
     ),
     backbone=dict(_delete_=True, out_indices=(1, 2, 3), out_norm=True),
     neck=dict(norm_cfg=norm_cfg),
@@ -30,3 +34,4 @@ custom_hooks = [
     dict(_base_.custom_hooks[1], switch_pipeline=train_pipeline_stage2),
 ]
 optim_wrapper = dict(paramwise_cfg=dict(flat_decay_mult=0.0))
+auto_scale_lr = dict(base_batch_size=256)
