@@ -79,16 +79,16 @@ def panopticapi(monkeypatch):
 
 
 def shrunk(value, factor):
-    """Return a pipeline with smaller sizes, and without resizing that crops all objects away."""
+    """Return a pipeline with smaller sizes, which keeps objects and reads masks in RLE."""
     if isinstance(value, dict):
-        return {
-            key: smaller(item, factor)
-            if key in SIZES
-            else (0.5, 0.5)
-            if key == 'ratio_range'
-            else shrunk(item, factor)
+        small = {
+            key: smaller(item, factor) if key in SIZES else shrunk(item, factor)
             for key, item in value.items()
         }
+        fixed = {'poly2mask': True}
+        if value.get('type') == 'RandomResize':
+            fixed['ratio_range'] = (0.5, 0.5)
+        return {**small, **{key: item for key, item in fixed.items() if key in value}}
     return [shrunk(item, factor) for item in value] if isinstance(value, list) else value
 
 

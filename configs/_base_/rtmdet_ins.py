@@ -2,6 +2,8 @@
 # batch size 256 (mmdet's base config says 16). It takes strides 8-32. Means and deviations are
 # those of RGB images, as our weights expect. Its norms are batch norms, which imports.py
 # synchronises across processes. The neck doubles sizes, so images are padded to multiples of 32.
+# To save memory, masks are read as polygons; data with masks in RLE, which mmdet then drops in
+# silence, need poly2mask=True in both training pipelines.
 _base_ = [
     'mmdet::rtmdet/rtmdet-ins_l_8xb32-300e_coco.py',
     'datasets/load_image.py',
