@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -128,7 +129,7 @@ def _counted(
         head = getattr(model, name, None)
         if hasattr(head, 'transformer_decoder'):
             head, maps = _on_cpu(head, maps)
-            yield name, head, _macs(lambda maps, head=head: head(maps, []), maps)[1]
+            yield name, head, _macs(partial(head, batch_data_samples=[]), maps)[1]
         elif head is not None:
             yield name, head, _macs(head, maps)[1]
     if getattr(model, 'auxiliary_head', None) is not None:

@@ -16,6 +16,7 @@ from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.arguments import boolean
 from mmvmlp.backbones.base import NUM_LEVELS, FeatureInfo, Stage, VisionMLP
 from mmvmlp.backbones.official_format import OfficialFormat, reshaped
+from mmvmlp.backbones.published_weights import PublishedWeights
 from mmvmlp.ops import ChannelMLP, DropPath, Resolution, build_norm
 from mmvmlp.ops.folding import folded_convolution, pointwise_weights
 from mmvmlp.ops.fused_block import FusedBlock
@@ -293,6 +294,18 @@ class ConvMLP(VisionMLP):
             classifier_keys=r'^(norm|head)\.',
             rearrangements=((r'\.fc[12]\.weight$', reshaped),),
         ),
+    )
+    published_weights = tuple(
+        PublishedWeights(
+            name=f'conv_mlp_{variant}.in1k',
+            address='https://shi-labs.com/projects/convmlp/checkpoints/'
+            f'convmlp_{variant}_imagenet.pth',
+            format='official ConvMLP (SHI-Labs/Convolutional-MLPs)',
+            top1=top1,
+            page='https://github.com/SHI-Labs/Convolutional-MLPs',
+            licence='Apache-2.0',
+        )
+        for variant, top1 in (('s', 76.8), ('m', 79.0), ('l', 80.2))
     )
 
     def __init__(

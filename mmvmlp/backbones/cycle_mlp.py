@@ -15,6 +15,7 @@ from torch import nn
 from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.base import FeatureInfo, Stage, VisionMLP
 from mmvmlp.backbones.official_format import OfficialFormat, reshaped
+from mmvmlp.backbones.published_weights import PublishedWeights
 from mmvmlp.ops import ChannelMLP, DropPath, SplitAttention, build_norm, cycle_shift
 from mmvmlp.ops.execution import runs_as_written
 from mmvmlp.ops.folding import pointwise_weights
@@ -259,6 +260,24 @@ class CycleMLP(VisionMLP):
             constant_keys=r'\.sfc_[hw]\.offset$',
             rearrangements=((r'\.(channel|projection|fc1|fc2)\.weight$', reshaped),),
         ),
+    )
+    published_weights = tuple(
+        PublishedWeights(
+            name=f'cycle_mlp_{variant}.in1k',
+            address='https://github.com/ShoufaChen/CycleMLP/releases/download/v0.1/'
+            f'CycleMLP_{variant.upper()}.pth',
+            format='official CycleMLP (ShoufaChen/CycleMLP)',
+            top1=top1,
+            page='https://github.com/ShoufaChen/CycleMLP',
+            licence='MIT',
+        )
+        for variant, top1 in (
+            ('b1', 78.9),
+            ('b2', 81.6),
+            ('b3', 82.4),
+            ('b4', 83.0),
+            ('b5', 83.2),
+        )
     )
 
     def build_stem(self) -> nn.Module:

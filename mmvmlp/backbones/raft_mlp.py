@@ -16,6 +16,7 @@ from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.arguments import boolean
 from mmvmlp.backbones.base import FeatureInfo, Stage, VisionMLP
 from mmvmlp.backbones.official_format import OfficialFormat, reshaped
+from mmvmlp.backbones.published_weights import PublishedWeights
 from mmvmlp.ops import ChannelMLP, DropPath, RaftMixing, Resolution, build_norm
 from mmvmlp.ops.fused_block import FusedBlock
 from mmvmlp.ops.fused_channel_mlp import FusedChannelMLP
@@ -308,6 +309,18 @@ class RaftMLP(VisionMLP):
                 (r'\.channel_mlp\.fc[12]\.weight$', reshaped),
             ),
         ),
+    )
+    published_weights = tuple(
+        PublishedWeights(
+            name=f'raft_mlp_{variant}.in1k',
+            address=None,
+            format='',
+            top1=None,
+            page='https://github.com/okojoalg/raft-mlp',
+            licence='',
+            reason=f'the weights of RaftMLP-{variant.upper()} were never released',
+        )
+        for variant in ('s', 'm', 'l')
     )
 
     def __init__(

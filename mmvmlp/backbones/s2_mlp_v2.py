@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mmvmlp.backbones.published_weights import PublishedWeights
 from mmvmlp.backbones.two_strides import TwoStrideArchitecture, TwoStrideMLP
 from mmvmlp.ops import ChannelMLP, DropPath, SummedSplitAttention, build_norm, spatial_shift
 from mmvmlp.ops.folding import pointwise_weights, split_norm
@@ -172,6 +173,22 @@ class S2MLPv2(TwoStrideMLP):
     size_free = True
     has_final_norm = False
     default_norm_cfg = {'type': 'LN2d'}
+    published_weights = tuple(
+        PublishedWeights(
+            name=f's2_mlp_v2_{variant}.in1k',
+            address=None,
+            format='',
+            top1=top1,
+            page='https://arxiv.org/abs/2108.01072',
+            licence='',
+            reason=f'the weights of S²-MLPv2-{title} were never released',
+        )
+        for variant, title, top1 in (
+            ('small7', 'Small/7', 82.0),
+            ('medium7', 'Medium/7', 83.6),
+            ('small14', 'Small/14', 80.9),
+        )
+    )
 
     def build_block(self, stage: int, drop_path_rate: float) -> nn.Module:
         channels = self.arch.channels[stage]

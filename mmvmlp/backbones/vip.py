@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from mmvmlp.backbones.official_format import OfficialFormat, reshaped
+from mmvmlp.backbones.published_weights import PublishedWeights
 from mmvmlp.backbones.two_strides import TwoStrideArchitecture, TwoStrideMLP
 from mmvmlp.ops import ChannelMLP, DropPath, Resolution, SegmentMixing, SplitAttention, build_norm
 from mmvmlp.ops.folding import pointwise_weights
@@ -245,6 +246,29 @@ class ViP(TwoStrideMLP):
             ),
             classifier_keys=r'^(norm|head)\.',
             rearrangements=((r'\.(linear|channel|projection|fc1|fc2)\.weight$', reshaped),),
+        ),
+    )
+    published_weights = (
+        *(
+            PublishedWeights(
+                name=f'vip_{variant}.in1k',
+                address=None,
+                format='official ViP (houqb/VisionPermutator)',
+                top1=top1,
+                page='https://github.com/houqb/VisionPermutator',
+                licence='MIT; its README adds: for non-commercial use only',
+                reason='the file is on Google Drive, without a direct address',
+            )
+            for variant, top1 in (('small7', 81.5), ('medium7', 82.7), ('large7', 83.2))
+        ),
+        PublishedWeights(
+            name='vip_small14.in1k',
+            address=None,
+            format='',
+            top1=80.5,
+            page='https://github.com/houqb/VisionPermutator',
+            licence='',
+            reason='the weights of ViP-Small/14 were never released',
         ),
     )
 

@@ -19,6 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.base import FeatureInfo, Stage, VisionMLP
 from mmvmlp.backbones.official_format import OfficialFormat, reshaped
+from mmvmlp.backbones.published_weights import PublishedWeights
 from mmvmlp.ops import ChannelMLP, DropPath, SplitAttention, build_norm
 from mmvmlp.ops.folding import channel_affine, pointwise_weights, split_norm
 from mmvmlp.ops.fused_block import FusedBlock
@@ -350,6 +351,34 @@ class WaveMLP(VisionMLP):
             ),
             classifier_keys=r'^(norm|head)\.',
             rearrangements=((r'\.reweight\.[02]\.weight$', reshaped),),
+        ),
+    )
+    published_weights = (
+        *(
+            PublishedWeights(
+                name=f'wave_mlp_{variant}.in1k',
+                address='https://github.com/ggjy/Hire-Wave-MLP.pytorch/releases/download/log-wave/'
+                f'WaveMLP_{file}.pth.tar',
+                format='official Wave-MLP (ggjy/Hire-Wave-MLP.pytorch)',
+                top1=top1,
+                page='https://github.com/ggjy/Hire-Wave-MLP.pytorch',
+                licence='MIT by its badge; without a licence file',
+            )
+            for variant, file, top1 in (
+                ('t', 'T', 80.9),
+                ('t_dw', 'T_dw', 80.1),
+                ('s', 'S', 82.9),
+                ('m', 'M', 83.3),
+            )
+        ),
+        PublishedWeights(
+            name='wave_mlp_b.in1k',
+            address=None,
+            format='',
+            top1=83.6,
+            page='https://github.com/ggjy/Hire-Wave-MLP.pytorch',
+            licence='',
+            reason='the weights of Wave-MLP-B were never released',
         ),
     )
 
