@@ -137,7 +137,7 @@ def cubic_interpolation_matrix(size: int, new_size: int, like: torch.Tensor) -> 
 def resized_bicubic(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """Interpolate a feature map (N, C, H, W) as PyTorch does in mode 'bicubic'.
 
-    By products: ONNX Runtime refuses some forms of PyTorch's operator, and OpenVINO rounds sizes.
+    By products, for ONNX Runtime refuses some forms of PyTorch's operator.
 
     Args:
         x: (N, C, H, W).
