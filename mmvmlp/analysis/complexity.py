@@ -151,6 +151,13 @@ def _counted_transformer(
 
     shape = (height, width)
     sample = DetDataSample(metainfo={'img_shape': shape, 'batch_input_shape': shape})
+    tokens = sum(each.shape[2] * each.shape[3] for each in maps)
+    if tokens < model.num_queries:
+        raise ValueError(
+            f'height={height}, width={width}: the {tokens} positions of the feature maps are fewer '
+            f'than the {model.num_queries} queries of {type(model).__name__}; a larger image is '
+            'accepted'
+        )
     model, maps = _on_cpu(model, maps)
     encoder_inputs, decoder_inputs = model.pre_transformer(maps, [sample])
     memory, macs = _macs(lambda inputs: model.forward_encoder(**inputs), encoder_inputs)

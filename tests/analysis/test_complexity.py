@@ -131,6 +131,29 @@ def test_proposals_and_masks_are_counted_each():
     assert one['backbone'] == two['backbone']
 
 
+@pytest.mark.slow
+def test_transformers_have_the_published_macs(tmp_path):
+    file = tmp_path / 'dino.py'
+    file.write_text("_base_ = 'mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py'")
+    original = Config.fromfile(file)
+    original.model.backbone.init_cfg = None
+    # Four levels and ResNet-50: 279 G (arXiv 2203.03605, Table 1).
+    parts = {part.name: part for part in count_complexity(original, *SHAPES['mmdet'])}
+    assert sum(part.macs for part in parts.values()) == pytest.approx(279e9, rel=0.01)
+    assert list(parts)[2:] == ['encoder', 'query_selection', 'decoder', 'bbox_head']
+    with pytest.raises(ValueError, match='85 positions .* 900 queries of DINO'):
+        count_complexity(original, 64, 64)
+
+
+@pytest.mark.parametrize('method', ['mask2former', 'mask2former_panoptic'])
+def test_mask_queries_are_counted(method):
+    small, large = (counted(f'{method}_hire_mlp_s', side, side)[-1] for side in (64, 128))
+    assert small.name == ('decode_head' if method == 'mask2former' else 'panoptic_head')
+    assert small.parameters == large.parameters > 19e6
+    # The queries' own layers do not grow with the image.
+    assert 1.5 * small.macs < large.macs < 4 * small.macs
+
+
 def test_a_models_other_parts_are_not_left_out_in_silence():
     class WithMore(nn.Module):
         def __init__(self):

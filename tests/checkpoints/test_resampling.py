@@ -88,6 +88,8 @@ def test_another_size_is_refused_by_default_and_another_width_always(family):
     weights = small(family, 64).state_dict()
     with pytest.raises(CheckpointError, match='of different shape'):
         mmvmlp.load_checkpoint(small(family, 96), weights)
-    wider = family(arch={**family.small_arch, 'channels': 16, 'image_size': 96})
+    channels = family.small_arch['channels']
+    doubled = 2 * channels if isinstance(channels, int) else [2 * width for width in channels]
+    wider = family(arch={**family.small_arch, 'channels': doubled, 'image_size': 96})
     with pytest.raises(CheckpointError, match='of different shape'):
         mmvmlp.load_checkpoint(wider, weights, resample_tokens=True)

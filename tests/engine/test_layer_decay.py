@@ -7,6 +7,7 @@ from mmengine.registry import MODELS, PARAM_SCHEDULERS, init_default_scope
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+import mmvmlp
 from mmvmlp.backbones.base import registered_families
 from mmvmlp.config.loading import load_config
 from mmvmlp.ops import Affine, LayerNorm2d, LayerScale
@@ -137,10 +138,22 @@ def test_single_backbone_frozen_stages_and_other_options():
     assert len(rates) > 5
 
 
+def test_backbone_learns_at_a_lower_rate():
+    backbone = {'type': 'mmvmlp.HireMLP', 'arch': mmvmlp.HireMLP.small_arch, 'out_indices': (-1,)}
+    model = model_of('mmpretrain', backbone)
+    config = {**optimizer_config(), 'paramwise_cfg': {'backbone_lr_mult': 0.1}}
+    for name, group in settings_of(model, config).items():
+        rate = LR / 10 if name.startswith('backbone.') else LR
+        assert group['lr'] == pytest.approx(rate)
+        if name.endswith(('norm1.weight', '.bias')):
+            assert group['weight_decay'] == 0
+
+
+@pytest.mark.parametrize('key', ['layer_decay_rate', 'backbone_lr_mult'])
 @pytest.mark.parametrize('rate', [None, 0, 1.5, 'half'])
-def test_invalid_rates_are_named(rate):
-    with pytest.raises(ValueError, match='layer_decay_rate'):
-        build_optim_wrapper(nn.Linear(1, 1), optimizer_config(layer_decay_rate=rate))
+def test_invalid_rates_are_named(key, rate):
+    with pytest.raises(ValueError, match=f'{key}={rate!r}'):
+        build_optim_wrapper(nn.Linear(1, 1), optimizer_config(**{key: rate}))
 
 
 def test_missing_requirements_are_named():
@@ -150,6 +163,10 @@ def test_missing_requirements_are_named():
     del config['optimizer']['lr']
     with pytest.raises(ValueError, match='lr'):
         build_optim_wrapper(MODELS.build({'type': 'mmvmlp.HireMLP'}), config)
+    config = optimizer_config()
+    del config['paramwise_cfg']['layer_decay_rate']
+    with pytest.raises(ValueError, match='layer_decay_rate or backbone_lr_mult is missing'):
+        build_optim_wrapper(nn.Linear(1, 1), config)
 
 
 def test_fine_tuning_keeps_the_ratios_of_learning_rates():
