@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +15,7 @@ from mmvmlp.backbones.base import VisionMLP
 from mmvmlp.checkpoints import (
     CheckpointError,
     extract_state_dict,
+    find_weights,
     load_checkpoint,
     read_checkpoint,
 )
@@ -163,7 +163,9 @@ def _mmpretrain_classifier(model: str, checkpoint: str | bool) -> tuple[nn.Modul
         if checkpoint is True:
             if published is None:
                 raise ValueError(_unpublished(model))
-            checkpoint = published
+            # This scheme marks addresses of our networks' weights, which are downloaded by name.
+            ours = published.startswith('mmvmlp://')
+            checkpoint = find_weights(published[len('mmvmlp://') :]).name if ours else published
     network: nn.Module = get_model(model, pretrained=False)
     if checkpoint:
         _load(network, cast(str, checkpoint))
@@ -183,16 +185,15 @@ def _load(network: nn.Module, checkpoint: str) -> None:
     Raises:
         CheckpointError: If it does not.
     """
-    contents: Mapping[str, Any] = read_checkpoint(checkpoint)
     if isinstance(getattr(network, 'backbone', None), VisionMLP):
         # Converts published formats, and accepts other heads.
-        report = load_checkpoint(network, contents)
+        report = load_checkpoint(network, checkpoint)
         if not (report.missing or report.mismatched):
             return
         misfit = str(report)
     else:
         try:
-            network.load_state_dict(extract_state_dict(contents, checkpoint))
+            network.load_state_dict(extract_state_dict(read_checkpoint(checkpoint), checkpoint))
             return
         except RuntimeError as error:
             misfit = str(error)

@@ -10,6 +10,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
+from parity import official_state_dict
 
 from mmvmlp.checkpoints import CheckpointError, read_checkpoint
 from mmvmlp.engine.distillation import hard_distillation_loss, soft_distillation_loss
@@ -289,13 +290,22 @@ def test_invalid_arguments_are_named(teacher, changed, message):
         ({'model': 'timm/resnet9', 'checkpoint': False}, ValueError, 'no such model'),
         ({'model': 'missing.py', 'checkpoint': False}, FileNotFoundError, 'missing.py'),
         ({'model': 'timm/darknet17', 'checkpoint': True}, ValueError, 'no published weights'),
-        ({'model': 'hire_mlp_tiny', 'checkpoint': True}, ValueError, 'no published weights'),
+        ({'model': 'hire_mlp_large', 'checkpoint': True}, ValueError, 'no published weights'),
         ({'model': 'timm/resnet10t', 'checkpoint': 'none.pth'}, FileNotFoundError, 'none.pth'),
     ],
 )
 def test_teachers_that_cannot_be_loaded_end_the_run_at_its_start(settings, error, message):
     with pytest.raises(error, match=message):
         built(settings)
+
+
+def test_published_weights_of_our_networks_make_a_teacher(tmp_path, monkeypatch):
+    monkeypatch.setenv('MMVMLP_WEIGHTS', str(tmp_path))
+    official = official_state_dict('hire_mlp_tiny')
+    torch.save({'model': official}, tmp_path / 'hire_mlp_tiny.pth')
+    model = built({'model': 'hire_mlp_tiny', 'checkpoint': True})
+    bias = model.teacher.network.head.fc.bias
+    torch.testing.assert_close(bias.double(), official['head.bias'], rtol=1e-6, atol=1e-6)
 
 
 def test_checkpoint_of_another_classifier_is_refused(teacher, tmp_path):
