@@ -226,6 +226,14 @@ def test_polygons_matter_only_where_masks_are_learned(own_coco):
     assert not any('polygon' in text for _, text in found)
 
 
+def test_masks_in_rle_need_another_option_than_polygons(coco):
+    as_polygons = {'train_dataloader__dataset__pipeline__1__poly2mask': False}
+    assert not findings(DIGITS, coco)
+    (text,) = (text for _, text in findings(DIGITS, coco, **as_polygons) if 'RLE' in text)
+    assert '4 of 4 images have masks in RLE, which mmdet silently drops' in text
+    assert text.endswith('| poly2mask=True in every LoadAnnotations of the config')
+
+
 def test_classes_in_a_different_order_from_the_categories(coco):
     metainfo = {
         f'{split}_dataloader__dataset__metainfo__classes': tuple('9876543210')

@@ -131,8 +131,11 @@ def _categories(name: str, dataset: Any, file: AnnotationFile) -> Iterator[Findi
 def _instances(name: str, dataset: Any) -> Iterator[Finding]:
     transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', None) or []
     masks = any(getattr(transform, 'with_mask', False) for transform in transforms)
+    polygons_only = masks and any(
+        getattr(transform, 'poly2mask', True) is False for transform in transforms
+    )
     checked = empty = crowds = 0
-    polygons = []
+    polygons, encoded = [], []
     for record in records(dataset, FILES_CHECKED):
         if 'instances' not in record:
             return
@@ -142,6 +145,17 @@ def _instances(name: str, dataset: Any) -> Iterator[Finding]:
         crowds += bool(instances) and all(item.get('ignore_flag') for item in instances)
         if masks and any(_has_no_polygon(item.get('mask')) for item in instances):
             polygons.append(record.get('img_path'))
+        # What mmdet reads without polygons is ignored anyway.
+        singles = (item for item in instances if not item.get('ignore_flag'))
+        if polygons_only and any(isinstance(item.get('mask'), dict) for item in singles):
+            encoded.append(record.get('img_path'))
+    if encoded:
+        yield Finding(
+            True,
+            f'{name}: {len(encoded)} of {checked} images have masks in RLE, which mmdet silently '
+            f'drops with poly2mask=False: {shown(encoded)}',
+            'poly2mask=True in every LoadAnnotations of the config',
+        )
     if polygons:
         yield Finding(
             True,
