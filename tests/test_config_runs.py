@@ -127,6 +127,10 @@ def on_small_data(path: Path, folders) -> Config:
             dataset.type, dataset.data_prefix = 'CustomDataset', dataset.pop('split')
     if config.model.type == 'DINO':
         config.model.num_queries = 30
+        config.model.encoder.num_layers = config.model.decoder.num_layers = 1
+    head = config.model.get('panoptic_head') or config.model.get('decode_head') or {}
+    if 'transformer_decoder' in head:
+        head.pixel_decoder.encoder.num_layers = head.transformer_decoder.num_layers = 1
     if config.model.type == 'Mask2Former':
         preprocessor = config.model.data_preprocessor
         preprocessor.batch_augments = shrunk(preprocessor.batch_augments, SHRINKAGE[scope])
