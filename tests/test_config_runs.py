@@ -131,8 +131,8 @@ def on_small_data(path: Path, folders) -> Config:
     head = config.model.get('panoptic_head') or config.model.get('decode_head') or {}
     if 'transformer_decoder' in head:
         head.pixel_decoder.encoder.num_layers = head.transformer_decoder.num_layers = 1
-    if config.model.type == 'Mask2Former':
-        preprocessor = config.model.data_preprocessor
+    preprocessor = config.model.get('data_preprocessor') or {}
+    if preprocessor.get('batch_augments'):
         preprocessor.batch_augments = shrunk(preprocessor.batch_augments, SHRINKAGE[scope])
     if 'roi_head' in config.model:
         stages = config.model.train_cfg.rcnn
@@ -148,18 +148,39 @@ def on_small_data(path: Path, folders) -> Config:
     return config
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
-def test_trains_a_step_and_predicts(path, folders, panopticapi):
+def model_and_batch(config: Config):
     torch.manual_seed(0)
-    config = on_small_data(path, folders)
     init_default_scope(config.default_scope)
     model = MODELS.build(config.model)
     model.init_weights()
-    wrapper = build_optim_wrapper(model, config.optim_wrapper)
     batch = next(iter(Runner.build_dataloader(config.train_dataloader)))
-    losses = model(**model.data_preprocessor(batch, training=True), mode='loss')
-    loss, _ = model.parse_losses(losses)
+    return model, model.data_preprocessor(batch, training=True)
+
+
+@pytest.mark.slow
+def test_mix_ins_change_images_and_average_weights(folders, tmp_path):
+    file = tmp_path / 'mixed.py'
+    file.write_text(
+        "_base_ = ['mmvmlp::mask_rcnn_hire_mlp_t.py', 'mmvmlp::_base_/ema.py',\n"
+        "          'mmvmlp::_base_/large_scale_jitter.py']\n"
+        'train_dataloader = dict(dataset=dict(pipeline=_base_.jittered_pipeline))\n'
+        'model = dict(data_preprocessor=dict(batch_augments=_base_.jittered_batch))\n'
+    )
+    config = on_small_data(file, folders)
+    assert [hook.type for hook in config.custom_hooks] == ['EMAHook']
+    model, data = model_and_batch(config)
+    assert data['inputs'].shape == (2, 3, 128, 128)
+    assert {sample.gt_instances.masks.width for sample in data['data_samples']} == {128}
+    assert model.parse_losses(model(**data, mode='loss'))[0].isfinite()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_trains_a_step_and_predicts(path, folders, panopticapi):
+    config = on_small_data(path, folders)
+    model, data = model_and_batch(config)
+    wrapper = build_optim_wrapper(model, config.optim_wrapper)
+    loss, _ = model.parse_losses(model(**data, mode='loss'))
     assert loss.isfinite()
     loss.backward()
     assert not [name for name, parameter in model.named_parameters() if parameter.grad is None]
