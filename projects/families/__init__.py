@@ -1,0 +1,1 @@
+"""Study that trains a small detector of each family for equal time."""
