@@ -125,7 +125,10 @@ def test_labels_and_teacher_share_the_loss(teacher, settings, alpha, augments):
     else:
         expected = hard_distillation_loss(logits, of_teacher)
     assert losses['label_loss'].item() == pytest.approx((1 - alpha) * of_labels['loss'].item())
-    assert losses['distillation_loss'].item() == pytest.approx(alpha * expected.item(), rel=1e-4)
+    # A difference of logarithms near 1: float32 leaves an absolute error.
+    assert losses['distillation_loss'].item() == pytest.approx(
+        alpha * expected.item(), rel=1e-4, abs=1e-7
+    )
     assert logged['loss'] == total == sum(losses.values())
 
 
