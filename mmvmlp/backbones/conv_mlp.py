@@ -4,7 +4,7 @@ Source: Li et al., "ConvMLP: Hierarchical Convolutional MLPs for Vision" (arXiv 
 official repository SHI-Labs/Convolutional-MLPs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,11 +13,11 @@ from torch import nn
 from torch.nn import functional
 
 from mmvmlp.backbones.architecture import Architecture
-from mmvmlp.backbones.arguments import boolean
-from mmvmlp.backbones.base import NUM_LEVELS, FeatureInfo, Stage, VisionMLP
+from mmvmlp.backbones.base import FeatureInfo, Stage
+from mmvmlp.backbones.early_levels import EarlyLevelMLP
 from mmvmlp.backbones.official_format import OfficialFormat, reshaped
 from mmvmlp.backbones.published_weights import PublishedWeights
-from mmvmlp.ops import ChannelMLP, DropPath, Resolution, build_norm
+from mmvmlp.ops import ChannelMLP, DropPath, build_norm
 from mmvmlp.ops.folding import folded_convolution, pointwise_weights
 from mmvmlp.ops.fused_block import FusedBlock
 from mmvmlp.ops.fused_channel_mlp import FusedChannelMLP
@@ -221,7 +221,7 @@ class FusedConvMLPBlock(FusedBlock):
 
 
 @MODELS.register_module()
-class ConvMLP(VisionMLP):
+class ConvMLP(EarlyLevelMLP):
     """ConvMLP: convolutions, then channel MLPs around depthwise convolutions; size-free by design.
 
     As in the official dense backbone, levels 0-2 are taken before the blocks of their resolution,
@@ -252,6 +252,7 @@ class ConvMLP(VisionMLP):
     }
     smallest_variant = 's'
     small_arch = {'depths': (2, 1, 2, 1), 'channels': 4, 'mlp_ratio': 2.0}
+    early_levels = (0, 1, 2)
     name_prefix = 'conv_mlp'
     title = 'ConvMLP'
     paper = 'https://arxiv.org/abs/2109.04454'
@@ -308,37 +309,6 @@ class ConvMLP(VisionMLP):
         for variant, top1 in (('s', 76.8), ('m', 79.0), ('l', 80.2))
     )
 
-    def __init__(
-        self,
-        arch: str | Mapping[str, Any] | None = None,
-        *,
-        levels_before_blocks: bool = True,
-        in_channels: int = 3,
-        out_indices: Sequence[int] = (0, 1, 2, 3),
-        out_norm: bool = False,
-        drop_path_rate: float = 0.0,
-        norm_cfg: Mapping[str, Any] | None = None,
-        frozen_stages: int = -1,
-        norm_eval: bool = False,
-        with_cp: bool = False,
-        resolution: Resolution | None = None,
-        init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
-    ) -> None:
-        self.levels_before_blocks = boolean('levels_before_blocks', levels_before_blocks)
-        super().__init__(
-            arch,
-            in_channels=in_channels,
-            out_indices=out_indices,
-            out_norm=out_norm,
-            drop_path_rate=drop_path_rate,
-            norm_cfg=norm_cfg,
-            frozen_stages=frozen_stages,
-            norm_eval=norm_eval,
-            with_cp=with_cp,
-            resolution=resolution,
-            init_cfg=init_cfg,
-        )
-
     def build_stem(self) -> nn.Module:
         return ConvTokenizer(self.in_channels, self.arch.channels)
 
@@ -348,16 +318,10 @@ class ConvMLP(VisionMLP):
             for level, stride in enumerate(STRIDES)
         )
 
-    def emits_before_blocks(self, level: int) -> bool:
-        return self.levels_before_blocks and level < NUM_LEVELS - 1
-
     def build_stage(self, stage: int) -> Stage:
         arch: ConvMLPArchitecture = self.arch
         channels = arch.channels * 2**stage
-        rates = self.drop_path_rates()[stage]
-        if stage == self.num_stages - 1 and self.emits_before_blocks(stage):
-            # No level needs the blocks.
-            rates = []
+        rates = self.rates_of_built_blocks(stage)
         if stage == 0:
             return Stage([ConvBlock(channels) for _ in rates])
         return Stage(

@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn import functional
 
 from mmvmlp.backbones.architecture import Architecture
-from mmvmlp.backbones.arguments import boolean
-from mmvmlp.backbones.base import FeatureInfo, Stage, VisionMLP
+from mmvmlp.backbones.base import FeatureInfo, Stage
+from mmvmlp.backbones.early_levels import EarlyLevelMLP
 from mmvmlp.backbones.official_format import OfficialFormat, reshaped
 from mmvmlp.backbones.published_weights import PublishedWeights
 from mmvmlp.ops import ChannelMLP, DropPath, RaftMixing, Resolution, build_norm
@@ -246,7 +246,7 @@ def _from_order_of_rafts(tensor: torch.Tensor, shape: torch.Size) -> torch.Tenso
 
 
 @MODELS.register_module()
-class RaftMLP(VisionMLP):
+class RaftMLP(EarlyLevelMLP):
     """RaftMLP: mixing along columns and rows; other image sizes require an image-size policy.
 
     ``resolution='resize'`` is that of the official code, and interpolates the maps themselves. As
@@ -277,6 +277,7 @@ class RaftMLP(VisionMLP):
     }
     smallest_variant = 's'
     small_arch = {'depths': (2, 1, 2, 1), 'channels': (8, 12, 16, 32), 'image_size': 64}
+    early_levels = (0,)
     name_prefix = 'raft_mlp'
     title = 'RaftMLP'
     paper = 'https://arxiv.org/abs/2108.04384'
@@ -323,42 +324,8 @@ class RaftMLP(VisionMLP):
         for variant in ('s', 'm', 'l')
     )
 
-    def __init__(
-        self,
-        arch: str | Mapping[str, Any] | None = None,
-        *,
-        levels_before_blocks: bool = True,
-        in_channels: int = 3,
-        out_indices: Sequence[int] = (0, 1, 2, 3),
-        out_norm: bool = False,
-        drop_path_rate: float = 0.0,
-        norm_cfg: Mapping[str, Any] | None = None,
-        frozen_stages: int = -1,
-        norm_eval: bool = False,
-        with_cp: bool = False,
-        resolution: Resolution | None = None,
-        init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
-    ) -> None:
-        self.levels_before_blocks = boolean('levels_before_blocks', levels_before_blocks)
-        super().__init__(
-            arch,
-            in_channels=in_channels,
-            out_indices=out_indices,
-            out_norm=out_norm,
-            drop_path_rate=drop_path_rate,
-            norm_cfg=norm_cfg,
-            frozen_stages=frozen_stages,
-            norm_eval=norm_eval,
-            with_cp=with_cp,
-            resolution=resolution,
-            init_cfg=init_cfg,
-        )
-
     def levels(self) -> tuple[FeatureInfo, ...]:
         return tuple(map(FeatureInfo, self.arch.channels, STRIDES))
-
-    def emits_before_blocks(self, level: int) -> bool:
-        return self.levels_before_blocks and level == 0
 
     def build_stem(self) -> nn.Module:
         return MultiScaleEmbedding(
@@ -368,10 +335,7 @@ class RaftMLP(VisionMLP):
     def build_stage(self, stage: int) -> Stage:
         arch: RaftMLPArchitecture = self.arch
         tokens = arch.image_size // STRIDES[stage]
-        rates = self.drop_path_rates()[stage]
-        if stage == self.num_stages - 1 and self.emits_before_blocks(stage):
-            # No level needs the blocks.
-            rates = []
+        rates = self.rates_of_built_blocks(stage)
         blocks = [
             RaftMLPBlock(arch.channels[stage], tokens, arch, rate, self.resolution, self.norm_cfg)
             for rate in rates
