@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from mmvmlp.backbones.arguments import as_integer, as_number
 
@@ -11,8 +11,8 @@ from mmvmlp.backbones.arguments import as_integer, as_number
 class Architecture:
     """Architecture of a network of a family.
 
-    Families derive frozen dataclasses with fields of type ``int``, ``float``, ``bool``, or tuples
-    of these. Numbers must be positive and finite; for integers, a field's metadata can set another
+    Families derive frozen dataclasses with fields of type ``int``, ``float``, ``bool``, ``Literal``
+    with strings, or tuples of these. Numbers must be positive and finite; for integers, a field's metadata can set another
     minimum (``'lowest'``) and a divisor (``'multiple_of'``). Constraints between fields are checked
     in the family's ``__post_init__``.
 
@@ -40,6 +40,8 @@ def _converted(value: object, wanted: Any, metadata: Mapping[str, Any]) -> Any:
             return None
         converted = tuple(map(_converted, value, types, [metadata] * len(types)))
         return None if None in converted else converted
+    if get_origin(wanted) is Literal:
+        return value if isinstance(value, str) and value in get_args(wanted) else None
     if wanted is bool:
         return value if isinstance(value, bool) else None
     if wanted is float:
@@ -57,6 +59,9 @@ def _accepted(wanted: Any, metadata: Mapping[str, Any]) -> str:
     if get_origin(wanted) is tuple:
         types = get_args(wanted)
         return f'a sequence of {len(types)} values, each {_accepted(types[0], metadata)},'
+    if get_origin(wanted) is Literal:
+        *others, last = map(repr, get_args(wanted))
+        return f'{", ".join(others)} or {last}'
     if wanted is bool:
         return 'True or False'
     if wanted is float:
