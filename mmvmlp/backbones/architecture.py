@@ -12,9 +12,9 @@ class Architecture:
     """Architecture of a network of a family.
 
     Families derive frozen dataclasses with fields of type ``int``, ``float``, ``bool``, ``Literal``
-    with strings, or tuples of these. Numbers must be positive and finite; for integers, a field's metadata can set another
-    minimum (``'lowest'``) and a divisor (``'multiple_of'``). Constraints between fields are checked
-    in the family's ``__post_init__``.
+    with strings, or tuples of these. Numbers must be positive and finite; for integers, a field's
+    metadata can set another minimum (``'lowest'``) and a divisor (``'multiple_of'``). Constraints
+    between fields are checked in the family's ``__post_init__``.
 
     Raises:
         ValueError: If the value of a field is not accepted.

@@ -237,7 +237,7 @@ def wrong_values(wanted):
         element, *others = typing.get_args(wanted)
         values = [(value, *(1 for _ in others)) for value in wrong_values(element)]
         return [*values, (), (4,) * len(others), '4444', 4, None, {4: 4}]
-    if wanted is bool:
+    if wanted is bool or typing.get_origin(wanted) is typing.Literal:
         return ['no', 0, 1, None]
     wrong = [-1, math.nan, math.inf, None, 'x', '4', True, [4]]
     return [*wrong, 0] if wanted is float else [*wrong, 4.0]
@@ -265,8 +265,8 @@ def test_wrong_fields_of_an_architecture_are_named_with_what_is_accepted(family,
 def test_fields_of_an_architecture_may_be_lists_and_numbers_of_numpy(family):
     def other(value):
         if isinstance(value, tuple):
-            return [np.int64(element) for element in value]
-        return value if isinstance(value, bool) else np.array(value)[()]
+            return [other(element) for element in value]
+        return value if isinstance(value, bool | str) else np.array(value)[()]
 
     with torch.device('meta'):
         expected = small(family).arch
