@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import nn
@@ -259,7 +259,7 @@ class FusedHireBlock(FusedBlock):
     """Hire-MLP block of a map that earlier blocks have shifted.
 
     Args:
-        block: The block.
+        block: The block, without switches of the ablations.
         earlier_shift: Shift of the map that the block receives, in tokens.
         restores: True to shift the map back at the end.
 
@@ -271,16 +271,17 @@ class FusedHireBlock(FusedBlock):
         super().__init__()
         mixing = block.token_mixing
         dtype = mixing.projection.weight.dtype
-        shift = mixing.height.shift
+        height, width = cast(RegionMixing, mixing.height), cast(RegionMixing, mixing.width)
+        shift = height.shift
         self.step = shift - earlier_shift
         self.step_back = -shift if restores else 0
         gain, offset = channel_affine(block.norm1)
-        channel, channel_bias = pointwise_weights(mixing.channel)
+        channel, channel_bias = pointwise_weights(cast(nn.Conv2d, mixing.channel))
         self.token_mixing = FusedHireModule(
-            FusedRegionMixing(mixing.height, 'height', gain, offset),
-            FusedRegionMixing(mixing.width, 'width', gain, offset),
+            FusedRegionMixing(height, 'height', gain, offset),
+            FusedRegionMixing(width, 'width', gain, offset),
             FusedLinear(channel * gain, channel_bias + channel @ offset, dtype),
-            mixing.reweight,
+            cast(SplitAttention, mixing.reweight),
             FusedLinear(*pointwise_weights(mixing.projection), dtype),
         )
         self.channel_mlp = FusedChannelMLP(block.norm2, block.channel_mlp)

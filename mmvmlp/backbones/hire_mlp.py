@@ -6,9 +6,10 @@ counts match the official code, which reweights the branches and projects their 
 formula omits both.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
@@ -19,6 +20,7 @@ from mmvmlp.backbones.official_format import OfficialFormat, reshaped, transpose
 from mmvmlp.backbones.published_weights import PublishedWeights
 from mmvmlp.ops import ChannelMLP, DropPath, RegionMixing, SplitAttention, build_norm
 from mmvmlp.ops.pointwise import pointwise
+from mmvmlp.ops.region_switches import Exchange, Padding, RegionSwitches, build_region_mixing
 from mmvmlp.ops.split_attention import attended_projection
 from mmvmlp.registry import MODELS
 
@@ -27,6 +29,10 @@ from mmvmlp.registry import MODELS
 class HireMLPArchitecture(Architecture):
     """Hire-MLP architecture; tuples hold one value per stage.
 
+    The fields from ``padding`` on are switches of the paper's ablations. Two ablations need none:
+    ``shift_steps=(0, 0, 0, 0)`` is without cross-region rearrangement, and
+    ``regions=(1, 1, 1, 1)`` without inner-region rearrangement.
+
     Attributes:
         depths: Number of blocks.
         channels: Number of channels, multiples of 4.
@@ -34,6 +40,21 @@ class HireMLPArchitecture(Architecture):
         shift_periods: Number of blocks after which the shifts repeat.
         shift_steps: Increase of the shift per block, in tokens.
         mlp_ratio: Ratio of hidden channels of the channel MLP to ``channels``.
+        padding: What completes the map to a multiple of the region; it is shifted around its end
+            before, whatever the padding. Ablated in version 1 of the paper.
+        restoration: True to shift mixed tokens back. Ablated in version 2.
+        height_branch: True to mix along the height.
+        width_branch: True to mix along the width.
+        channel_branch: True to mix the channels of each token. Ablated in both versions.
+        weighting: True to weight the branches per channel, False to add them; one branch alone is
+            never weighted. The papers' formula has no weights, the official code has.
+        region_layers: Number of fully connected layers that mix a region, 1 to 3. Ablated in
+            version 2.
+        exchange: How regions exchange tokens: ``'shift'``, or ``'shuffle'`` in blocks that would
+            shift them, as ShuffleNet shuffles channels. Ablated in version 1.
+
+    See :class:`~mmvmlp.ops.region_switches.RegionSwitches` for the values of ``padding`` and
+    ``exchange``.
     """
 
     depths: tuple[int, int, int, int]
@@ -42,6 +63,43 @@ class HireMLPArchitecture(Architecture):
     shift_periods: tuple[int, int, int, int] = (2, 2, 3, 2)
     shift_steps: tuple[int, int, int, int] = field(default=(2, 2, 1, 1), metadata={'lowest': 0})
     mlp_ratio: float = 4.0
+    padding: Padding = 'circular'
+    restoration: bool = True
+    height_branch: bool = True
+    width_branch: bool = True
+    channel_branch: bool = True
+    weighting: bool = True
+    region_layers: int = 2
+    exchange: Exchange = 'shift'
+
+    def __post_init__(self) -> None:
+        """Validate the fields."""
+        super().__post_init__()
+        if self.region_layers > 3:
+            raise ValueError(
+                f'arch field region_layers={self.region_layers!r}: 1, 2 or 3 is accepted'
+            )
+        if self.number_of_branches == 0:
+            raise ValueError(
+                'arch fields height_branch=False, width_branch=False, channel_branch=False: at '
+                'least one of them must be True'
+            )
+
+    @property
+    def number_of_branches(self) -> int:
+        """Number of branches of the token mixing."""
+        return self.height_branch + self.width_branch + self.channel_branch
+
+    @property
+    def region_switches(self) -> RegionSwitches:
+        """Switches of the height and width branches."""
+        return RegionSwitches(self.padding, self.restoration, self.exchange, self.region_layers)
+
+    @property
+    def is_switched(self) -> bool:
+        """Whether a switch differs from the published networks."""
+        has_all = self.number_of_branches == 3 and self.weighting
+        return not has_all or self.region_switches != RegionSwitches()
 
     def shift(self, stage: int, block: int) -> int:
         """Return the shift of a block's regions in tokens."""
@@ -81,23 +139,38 @@ class HireModule(nn.Module):
     Source: official class ``HireMLP``, with its ``reweight`` and ``proj``.
 
     Args:
-        channels: Number of channels C.
-        region: Tokens per region.
-        shift: Shift of the regions in tokens.
+        arch: Architecture.
+        stage: Number of the stage, from 0.
+        block: Number of the block in the stage, from 0.
         norm_cfg: Norms of the height and width branches.
     """
 
-    def __init__(self, channels: int, region: int, shift: int, norm_cfg: Mapping[str, Any]) -> None:
+    def __init__(
+        self, arch: HireMLPArchitecture, stage: int, block: int, norm_cfg: Mapping[str, Any]
+    ) -> None:
         super().__init__()
-        self.height = RegionMixing(channels, region, shift, 'height', norm_cfg)
-        self.width = RegionMixing(channels, region, shift, 'width', norm_cfg)
-        self.channel = nn.Conv2d(channels, channels, 1)
-        self.reweight = SplitAttention(channels)
+        channels = arch.channels[stage]
+        region, shift = arch.regions[stage], arch.shift(stage, block)
+
+        def mixing_along(axis: Literal['height', 'width']) -> nn.Module:
+            switches = arch.region_switches
+            return build_region_mixing(channels, region, shift, axis, norm_cfg, switches)
+
+        self.height = mixing_along('height') if arch.height_branch else None
+        self.width = mixing_along('width') if arch.width_branch else None
+        self.channel = nn.Conv2d(channels, channels, 1) if arch.channel_branch else None
+        number = arch.number_of_branches
+        weighted = arch.weighting and number > 1
+        self.reweight = SplitAttention(channels, branches=number) if weighted else None
         self.projection = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mix tokens: (N, C, H, W) to (N, C, H, W)."""
-        branches = self.height(x), self.width(x), pointwise(self.channel, x)
+        branches = [mixing(x) for mixing in (self.height, self.width) if mixing is not None]
+        if self.channel is not None:
+            branches.append(pointwise(self.channel, x))
+        if self.reweight is None:
+            return pointwise(self.projection, functools.reduce(torch.add, branches))
         return attended_projection(branches, self.reweight, self.projection)
 
 
@@ -105,28 +178,27 @@ class HireBlock(nn.Module):
     """Token mixing and channel mixing, each in a pre-norm residual branch.
 
     Args:
-        channels: Number of channels.
-        region: Tokens per region.
-        shift: Shift of the regions in tokens.
-        mlp_ratio: Ratio of hidden channels of the channel MLP to ``channels``.
+        arch: Architecture.
+        stage: Number of the stage, from 0.
+        block: Number of the block in the stage, from 0.
         drop_path_rate: Stochastic depth of both branches.
         norm_cfg: Norms.
     """
 
     def __init__(
         self,
-        channels: int,
-        region: int,
-        shift: int,
-        mlp_ratio: float,
+        arch: HireMLPArchitecture,
+        stage: int,
+        block: int,
         drop_path_rate: float,
         norm_cfg: Mapping[str, Any],
     ) -> None:
         super().__init__()
+        channels = arch.channels[stage]
         self.norm1 = build_norm(norm_cfg, channels)
-        self.token_mixing = HireModule(channels, region, shift, norm_cfg)
+        self.token_mixing = HireModule(arch, stage, block, norm_cfg)
         self.norm2 = build_norm(norm_cfg, channels)
-        self.channel_mlp = ChannelMLP(channels, mlp_ratio)
+        self.channel_mlp = ChannelMLP(channels, arch.mlp_ratio)
         self.drop_path = DropPath(drop_path_rate)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -139,6 +211,9 @@ class HireBlock(nn.Module):
 @MODELS.register_module()
 class HireMLP(VisionMLP):
     """Hire-MLP: mixing in regions of tokens, which shift from block to block; size-free by design.
+
+    Networks with a switch of the ablations have no inference form of their own:
+    :func:`mmvmlp.fuse` leaves their blocks as they are, and folds the norms between stages.
 
     Args:
         arch: ``'tiny'`` (default), ``'small'``, ``'base'``, ``'large'``, or a mapping with the
@@ -243,8 +318,13 @@ class HireMLP(VisionMLP):
     def fused_blocks(self, blocks: Sequence[nn.Module]) -> list[nn.Module]:
         from mmvmlp.backbones.fused_hire_mlp import FusedHireBlock
 
+        if self.arch.is_switched:
+            return list(blocks)
         hire_blocks = cast(Sequence[HireBlock], blocks)
-        shifts = [0, *(block.token_mixing.height.shift for block in hire_blocks)]
+        shifts = [
+            0,
+            *(cast(RegionMixing, block.token_mixing.height).shift for block in hire_blocks),
+        ]
         return [
             FusedHireBlock(block, earlier_shift, restores=index == len(blocks))
             for index, (block, earlier_shift) in enumerate(
@@ -261,14 +341,7 @@ class HireMLP(VisionMLP):
         channels = arch.channels[stage]
         drop_path_rates = self.drop_path_rates()[stage]
         blocks = [
-            HireBlock(
-                channels,
-                arch.regions[stage],
-                arch.shift(stage, block),
-                arch.mlp_ratio,
-                drop_path_rates[block],
-                self.norm_cfg,
-            )
+            HireBlock(arch, stage, block, drop_path_rates[block], self.norm_cfg)
             for block in range(arch.depths[stage])
         ]
         if stage == 0:

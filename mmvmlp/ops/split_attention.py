@@ -5,6 +5,7 @@ codes of Hire-MLP, Wave-MLP, CycleMLP and ViP, where it is called ``reweight``. 
 of its own (arXiv 2108.01072, section 3.2).
 """
 
+import functools
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -25,20 +26,22 @@ class SplitAttention(nn.Sequential):
     Args:
         channels: Number of channels C.
         bias: True for linear layers with bias.
+        branches: Number of branches, below 3 for ablations only.
     """
 
-    def __init__(self, channels: int, *, bias: bool = True) -> None:
+    def __init__(self, channels: int, *, bias: bool = True, branches: int = BRANCHES) -> None:
         super().__init__(
             nn.Linear(channels, channels // 4, bias=bias),
             nn.GELU(),
-            nn.Linear(channels // 4, channels * BRANCHES, bias=bias),
+            nn.Linear(channels // 4, channels * branches, bias=bias),
         )
+        self.branches = branches
 
     def of(self, branches: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Compute the weights (N, C, 3) of three branches (N, C, H, W)."""
+        """Compute the weights (N, C, branches) of branches (N, C, H, W)."""
         # Summing the means saves a feature map for the sum.
-        first, second, third = (branch.mean((2, 3)) for branch in branches)
-        weights: torch.Tensor = self(first + second + third)
+        means = (branch.mean((2, 3)) for branch in branches)
+        weights: torch.Tensor = self(functools.reduce(torch.add, means))
         return weights
 
     def forward(self, pooled: torch.Tensor) -> torch.Tensor:
@@ -48,10 +51,10 @@ class SplitAttention(nn.Sequential):
             pooled: (N, C), the mean over all positions of the branches' sum.
 
         Returns:
-            (N, C, 3), which sum to 1.
+            (N, C, branches), which sum to 1.
         """
         scores: torch.Tensor = super().forward(pooled)  # type: ignore[no-untyped-call]
-        return scores.view(*pooled.shape, BRANCHES).softmax(2)
+        return scores.view(*pooled.shape, self.branches).softmax(2)
 
 
 class SummedSplitAttention(SplitAttention):
@@ -105,7 +108,7 @@ def _widened(linear: Any, x: torch.Tensor) -> torch.Tensor:
 
 
 def attended_projection(
-    branches: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    branches: Sequence[torch.Tensor],
     attention: SplitAttention,
     projection: nn.Conv2d,
 ) -> torch.Tensor:
@@ -120,15 +123,15 @@ def attended_projection(
         (N, C, H, W).
     """
     weights = attention.of(branches)
-    if keeps_for_backward() and is_plain(projection):
+    if len(branches) == BRANCHES and keeps_for_backward() and is_plain(projection):
         return _recomputed(branches, weights.permute(2, 0, 1)[:, :, None], projection)
-    of_first, of_second, of_third = weights[:, :, :, None, None].unbind(2)
-    mixed = branches[0] * of_first + branches[1] * of_second + branches[2] * of_third
+    of_branches = weights[:, :, :, None, None].unbind(2)
+    mixed = functools.reduce(torch.add, map(torch.mul, branches, of_branches))
     return pointwise(projection, mixed)
 
 
 def _recomputed(
-    branches: tuple[torch.Tensor, ...], weights: torch.Tensor, projection: nn.Conv2d
+    branches: Sequence[torch.Tensor], weights: torch.Tensor, projection: nn.Conv2d
 ) -> torch.Tensor:
     """Project the weighted sum (weights: (3, N, 1, C)) without keeping it for the backward pass."""
     batch, channels, *sides = branches[0].shape
