@@ -321,10 +321,8 @@ class HireMLP(VisionMLP):
         if self.arch.is_switched:
             return list(blocks)
         hire_blocks = cast(Sequence[HireBlock], blocks)
-        shifts = [
-            0,
-            *(cast(RegionMixing, block.token_mixing.height).shift for block in hire_blocks),
-        ]
+        mixings = [cast(RegionMixing, block.token_mixing.height) for block in hire_blocks]
+        shifts = [0, *(mixing.shift for mixing in mixings)]
         return [
             FusedHireBlock(block, earlier_shift, restores=index == len(blocks))
             for index, (block, earlier_shift) in enumerate(

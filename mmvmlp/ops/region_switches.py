@@ -99,7 +99,7 @@ class SwitchedRegionMixing(nn.Module):
             number = (side + self.region - 1) // self.region
             position = position // self.region + position % self.region * number
         if self.padding == 'reflect':
-            period = torch.sym_max(2 * (side - 1), 1)
+            period = torch.sym_max(2 * (side - 1), 1)  # type: ignore[no-untyped-call]
             token = torch.minimum(position % period, period - position % period)
         elif self.padding == 'replicate':
             token = position.clamp(max=side - 1)
@@ -115,7 +115,7 @@ class SwitchedRegionMixing(nn.Module):
         """Apply the layers to each region."""
         if self.layers == 1:
             # To channels-last, then from (token, channel) of a region to tokens.
-            mixed = self.mix(x).permute(0, 2, 3, 1).unflatten(3, (self.region, -1))
+            mixed: torch.Tensor = self.mix(x).permute(0, 2, 3, 1).unflatten(3, (self.region, -1))
             if self.dim == 2:
                 mixed = mixed.transpose(2, 3)
             return mixed.flatten(self.dim - 1, self.dim).permute(0, 3, 1, 2)

@@ -40,7 +40,7 @@ class SplitAttention(nn.Sequential):
     def of(self, branches: Sequence[torch.Tensor]) -> torch.Tensor:
         """Compute the weights (N, C, branches) of branches (N, C, H, W)."""
         # Summing the means saves a feature map for the sum.
-        means = (branch.mean((2, 3)) for branch in branches)
+        means = [branch.mean((2, 3)) for branch in branches]
         weights: torch.Tensor = self(functools.reduce(torch.add, means))
         return weights
 
