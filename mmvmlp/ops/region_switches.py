@@ -89,15 +89,15 @@ class SwitchedRegionMixing(nn.Module):
         """Mix within regions: (N, C, H, W) to (N, C, H, W), at any H and W."""
         side = x.shape[self.dim]
         mixed = self._mixed(self._rearranged(x, side))
-        return gathered(mixed, self.dim, self._restored(side, x.device))
+        return gathered(mixed, self.dim, self._positions(side, x.device))
 
     def _rearranged(self, x: torch.Tensor, side: int) -> torch.Tensor:
         """Shift or shuffle, and complete."""
         # Constant padding, for exported graphs: convolutions ignore an incomplete last region.
         position = torch.arange(side + self.region - 1, device=x.device)
         if self.shuffles:
-            number = (side + self.region - 1) // self.region
-            position = position // self.region + position % self.region * number
+            regions = self._number_of_regions(side)
+            position = position // self.region + position % self.region * regions
         if self.padding == 'reflect':
             period = torch.sym_max(2 * (side - 1), 1)  # type: ignore[no-untyped-call]
             token = torch.minimum(position % period, period - position % period)
@@ -112,28 +112,33 @@ class SwitchedRegionMixing(nn.Module):
         return rearranged.masked_fill(added[:, None] if self.dim == 2 else added, 0)
 
     def _mixed(self, x: torch.Tensor) -> torch.Tensor:
-        """Apply the layers to each region."""
+        """Mix each region.
+
+        Returns:
+            Tokens by region; of a single layer, first tokens of all regions, then second ones.
+        """
         if self.layers == 1:
-            # To channels-last, then from (token, channel) of a region to tokens.
-            mixed: torch.Tensor = self.mix(x).permute(0, 2, 3, 1).unflatten(3, (self.region, -1))
-            if self.dim == 2:
-                mixed = mixed.transpose(2, 3)
-            return mixed.flatten(self.dim - 1, self.dim).permute(0, 3, 1, 2)
+            return torch.cat(self.mix(x).chunk(self.region, 1), self.dim)
         hidden = functional.relu(self.norm(self.reduce(x)))
         if self.layers == 3:
             hidden = functional.relu(self.middle_norm(self.middle(hidden)))
         expanded: torch.Tensor = self.expand(hidden)
         return expanded
 
-    def _restored(self, side: int, device: torch.device) -> torch.Tensor:
-        """Return the positions at which the tokens of the map are to be taken."""
-        token = torch.arange(side, device=device)
-        if not self.restoration:
-            return token
-        if self.shuffles:
-            number = (side + self.region - 1) // self.region
-            return token % number * self.region + token // number
-        return (token + self.shift) % side
+    def _positions(self, side: int, device: torch.device) -> torch.Tensor:
+        """Return where the tokens of the map, shifted or shuffled back, lie among the mixed ones."""
+        position = torch.arange(side, device=device)
+        regions = self._number_of_regions(side)
+        if self.restoration and self.shuffles:
+            position = position % regions * self.region + position // regions
+        elif self.restoration:
+            position = (position + self.shift) % side
+        if self.layers == 1:
+            position = position % self.region * regions + position // self.region
+        return position
+
+    def _number_of_regions(self, side: int) -> int:
+        return (side + self.region - 1) // self.region
 
     def extra_repr(self) -> str:
         """Return the arguments shown by ``print(module)``."""
