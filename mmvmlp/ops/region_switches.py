@@ -126,7 +126,7 @@ class SwitchedRegionMixing(nn.Module):
         return expanded
 
     def _positions(self, side: int, device: torch.device) -> torch.Tensor:
-        """Return where the tokens of the map, shifted or shuffled back, lie among the mixed ones."""
+        """Return the positions, among the mixed tokens, of those that make up the map."""
         position = torch.arange(side, device=device)
         regions = self._number_of_regions(side)
         if self.restoration and self.shuffles:
