@@ -31,7 +31,7 @@ class HireMLPArchitecture(Architecture):
 
     The fields from ``padding`` on are switches of the paper's ablations. Two ablations need none:
     ``shift_steps=(0, 0, 0, 0)`` is without cross-region rearrangement, and
-    ``regions=(1, 1, 1, 1)`` without inner-region rearrangement.
+    ``regions=(1, 1, 1, 1)`` without inner-region rearrangement, where shifts have no effect either.
 
     Attributes:
         depths: Number of blocks.
