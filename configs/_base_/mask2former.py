@@ -1,7 +1,7 @@
 # Mask2Former for semantic segmentation on ADE20K as in mmsegmentation: 512x512 crops, batch size
 # 16, 160k steps, AdamW with learning rate 1e-4 and weight decay 0.05. The backbone learns at a
 # tenth of the rate.
-_base_ = ['datasets/ade20k.py', 'segmentation.py', 'imports.py']
+_base_ = ['segmentation_model.py', 'datasets/ade20k.py', 'schedules/segmentation.py']
 
 num_classes = 150
 position = dict(num_feats=128, normalize=True)

@@ -1,12 +1,2 @@
-# RetinaNet on COCO with mmdet's model, data and 1x schedule. It starts at stride 8, so the backbone
-# does not emit the finer level, whose norm would be unused.
-_base_ = [
-    'mmdet::_base_/models/retinanet_r50_fpn.py',
-    'datasets/coco_detection.py',
-    'schedules/coco_1x.py',
-]
-
-model = dict(
-    backbone=dict(_delete_=True, out_indices=(1, 2, 3), out_norm=True),
-    neck=dict(start_level=0),
-)
+# RetinaNet on COCO with mmdet's model, data and 1x schedule, with AdamW.
+_base_ = ['retinanet_model.py', 'datasets/coco_detection.py', 'schedules/coco_1x.py']

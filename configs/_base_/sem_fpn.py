@@ -1,6 +1,6 @@
 # Semantic FPN on ADE20K as released for Hire-MLP-S: AdamW, lr 2e-4, weight decay 0.05, batch size
 # 32 (8 processes with 4 crops each), 40k steps, polynomial decay with power 0.9, no warm-up.
-_base_ = ['datasets/ade20k.py', 'segmentation.py', 'imports.py']
+_base_ = ['segmentation_model.py', 'datasets/ade20k.py', 'schedules/segmentation.py']
 
 model = dict(
     backbone=dict(out_norm=True),

@@ -1,13 +1,5 @@
-# UperNet on ADE20K with mmsegmentation's schedule for Swin and ConvNeXt: AdamW, lr 6e-5, batch size
-# 16 (8 processes with 2 crops each), 160k steps, 1500 steps of warm-up.
-_base_ = 'upernet.py'
+# UperNet on ADE20K with mmsegmentation's schedule for Swin and ConvNeXt, and batch size 16 (8
+# processes with 2 crops each).
+_base_ = ['upernet_model.py', 'datasets/ade20k.py', 'schedules/upernet_160k.py']
 
-optim_wrapper = dict(optimizer=dict(lr=6e-5))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=1500),
-    dict(type='PolyLR', eta_min=0.0, power=1.0, by_epoch=False, begin=1500, end=160000),
-]
 train_dataloader = dict(batch_size=2)
-train_cfg = dict(max_iters=160000, val_interval=16000)
-default_hooks = dict(checkpoint=dict(interval=16000))
-auto_scale_lr = dict(base_batch_size=16)

@@ -1,21 +1,7 @@
-# Settings shared by all segmentors: outline of the model, and the settings of mmsegmentation's
-# default_runtime.py and schedules, since mmengine cannot resolve `mmseg::`.
-_base_ = 'schedules/without_decay.py'
+# Settings shared by the schedules of all segmentors: those of mmsegmentation's default_runtime.py and
+# schedules, since mmengine cannot resolve `mmseg::`.
+_base_ = ['../imports.py', 'without_decay.py']
 
-model = dict(
-    type='EncoderDecoder',
-    data_preprocessor=dict(
-        type='SegDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255,
-        size=(512, 512),
-    ),
-    train_cfg=dict(),
-    test_cfg=dict(mode='whole'),
-)
 default_scope = 'mmseg'
 env_cfg = dict(
     cudnn_benchmark=True,
