@@ -21,7 +21,12 @@ from mmvmlp.output_files import write_atomically
 ROOT = Path(__file__).resolve().parents[1]
 INDEX = 'model-index.yml'
 # Data sets by section of the page.
-SECTIONS = {'imagenet': 'ImageNet-1k', 'coco': 'COCO', 'ade20k': 'ADE20K'}
+SECTIONS = {
+    'imagenet': ('ImageNet-1k',),
+    'coco': ('COCO',),
+    'ade20k': ('ADE20K',),
+    'others': ('Cityscapes', 'PASCAL VOC', 'LVIS v1', 'Objects365 v2'),
+}
 
 
 def write_model_zoo(checkout: Path, document: Path, report: Callable[[str], None] = print) -> None:
@@ -45,8 +50,8 @@ def write_model_zoo(checkout: Path, document: Path, report: Callable[[str], None
     page = with_sections(
         document,
         {
-            section: _table([m for m in models if m['Metadata']['Training Data'] == dataset])
-            for section, dataset in SECTIONS.items()
+            section: _table([m for m in models if m['Metadata']['Training Data'] in data_sets])
+            for section, data_sets in SECTIONS.items()
         },
     )
     for metafile, content in zip(metafiles, contents, strict=True):

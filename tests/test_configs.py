@@ -10,7 +10,7 @@ import torch
 from leaf_configs import CONFIGS, by_method_and_family
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import DATASETS, MODELS, init_default_scope
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -104,6 +104,47 @@ def test_necks_and_heads_fit_what_the_backbone_emits(path):
             if extractor in config.model.get('roi_head', {}):
                 assert strides == [4, 8, 16, 32]
                 assert config.model.roi_head[extractor].featmap_strides == strides
+
+
+def values_of(key, settings):
+    """Yield all values of a key, at any depth of a config."""
+    items = settings.values() if isinstance(settings, dict) else settings
+    if isinstance(settings, dict) and key in settings:
+        yield settings[key]
+    for item in items:
+        if isinstance(item, (dict, list)):
+            yield from values_of(key, item)
+
+
+@every_config
+def test_heads_know_the_classes_of_the_data(path):
+    config = loaded(path)
+    init_default_scope(config.default_scope)
+    numbers = set(values_of('num_classes', config.model))
+    things = {
+        key: set(values_of(f'num_{key}_classes', config.model)) for key in ('things', 'stuff')
+    }
+    for split in ('train', 'val', 'test'):
+        for dataset in data_sets(config[f'{split}_dataloader'].dataset):
+            known = DATASETS.get(f'{config.default_scope}.{dataset.type}').METAINFO
+            classes = dataset.get('metainfo', {}).get('classes') or known.get('classes')
+            if 'panoptic_head' in config.model:
+                assert things == {
+                    'things': {len(known['thing_classes'])},
+                    'stuff': {len(known['stuff_classes'])},
+                }
+            elif classes:
+                assert numbers == {len(classes)}
+            else:
+                # Its folders name the classes.
+                assert (dataset.type, len(numbers)) == ('CustomDataset', 1)
+
+
+def data_sets(settings):
+    """Return the data sets in the settings of one, also inside wrappers like RepeatDataset."""
+    inner = settings.get('datasets') or settings.get('dataset')
+    inner = [inner] if isinstance(inner, dict) else inner
+    return [found for each in inner for found in data_sets(each)] if inner else [settings]
 
 
 @every_config
@@ -237,6 +278,17 @@ def test_the_readmes_own_config_builds(tmp_path):
     config.model.backbone.init_cfg = None
     model = build(config, 'cpu').eval()
     assert len(model.extract_feat(torch.randn(1, 3, 64, 96))) == 5
+
+
+def test_model_data_and_schedule_combine_as_documented(tmp_path):
+    page = Path('docs/training.md').read_text()
+    child = tmp_path / 'own.py'
+    child.write_text(
+        page.partition('## Other data sets')[2].split('```python\n')[1].split('```')[0]
+    )
+    config = load_config(child)
+    assert config.train_dataloader.dataset.type == 'Objects365V2Dataset'
+    assert build(config).roi_head.bbox_head.num_classes == 365
 
 
 def test_the_readmes_pyramid_builds():

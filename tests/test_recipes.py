@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from leaf_configs import OTHER_DATA
 
 from mmvmlp.config.loading import load_config
 
@@ -24,6 +25,10 @@ COCO_1X = Recipe('AdamW', 1e-4, 0.05, 16, 12, 500)
 DEIT = Recipe('AdamW', 1e-3, 0.05, 1024, 300, 20)
 # By name of the config; the first pattern that fits counts.
 RECIPES = {
+    'mask_rcnn_.*_cityscapes': COCO_1X._replace(lr=5e-5, batch=8, length=8),
+    'faster_rcnn_.*_voc': COCO_1X._replace(lr=5e-5, length=4),
+    'retinanet_.*_objects365': COCO_1X._replace(warm_up=10_000),
+    'upernet_.*_cityscapes': Recipe('AdamW', 6e-5, 0.01, 16, 160_000, 1500),
     '(mask_rcnn|retinanet)_(conv|raft)_mlp_.*': COCO_1X._replace(weight_decay=1e-4),
     '(cascade_)?mask_rcnn_.*_3x': COCO_1X._replace(length=36),
     '((cascade_)?mask_rcnn|faster_rcnn|retinanet)_.*': COCO_1X,
@@ -150,12 +155,15 @@ def test_distillation_changes_the_loss_of_resmlps_recipe_only(size):
     assert distilled == plain
 
 
+COCO_DETECTORS = '((cascade_)?mask_rcnn|faster_rcnn|retinanet)_.*'
+
+
 @pytest.mark.parametrize(
     'name',
     [
-        n
-        for n in CONFIGS
-        if re.fullmatch('((cascade_)?mask_rcnn|faster_rcnn|retinanet)_.*(?<!_3x)', n)
+        name
+        for name in CONFIGS
+        if re.fullmatch(COCO_DETECTORS, name) and not name.endswith(('_3x', *OTHER_DATA))
     ],
 )
 def test_detectors_see_images_of_the_published_size(name):
@@ -163,6 +171,44 @@ def test_detectors_see_images_of_the_published_size(name):
     several = re.fullmatch(MULTISCALE, name)
     published = [(1333, 480), (1333, 800)] if several else (1333, 800)
     assert [step.scale for step in pipeline if 'scale' in step] == [published]
+
+
+# By name of the config: what a step of training and one of testing sees, and how often an image is
+# repeated.
+OTHER_DATA_SETS = {
+    'mask_rcnn_hire_mlp_s_cityscapes': ([(2048, 800), (2048, 1024)], (2048, 1024), ('times', 8)),
+    'faster_rcnn_hire_mlp_s_voc': ((1000, 600), (1000, 600), ('times', 3)),
+    'mask_rcnn_hire_mlp_s_lvis': (
+        [(1333, short) for short in range(640, 801, 32)],
+        (1333, 800),
+        ('oversample_thr', 1e-3),
+    ),
+    'retinanet_hire_mlp_s_objects365': ((1333, 800), (1333, 800), None),
+    'upernet_hire_mlp_s_cityscapes': ((2048, 1024), (2048, 1024), None),
+}
+
+
+@pytest.mark.parametrize('name', [name for name in CONFIGS if name.endswith(OTHER_DATA)])
+def test_other_data_sets_are_read_as_in_the_toolboxes(name):
+    config = load_config(f'configs/{name}.py')
+    trained, tested, repeated = OTHER_DATA_SETS[name]
+    dataset = config.train_dataloader.dataset
+    if repeated:
+        key, value = repeated
+        assert dataset[key] == value
+        dataset = dataset.dataset
+    for part in dataset.get('datasets', [dataset]):
+        (resize,) = (step for step in part.pipeline if 'Resize' in step.type)
+        assert resize.get('scale', resize.get('scales')) == trained
+        assert part.pipeline[0].backend_args.backend == 'mmvmlp'
+    load, resize, *_ = config.test_dataloader.dataset.pipeline
+    assert load.backend_args.backend == 'mmvmlp'
+    assert resize.scale == tested
+
+
+def test_tests_on_lvis_keep_as_many_boxes_as_it_allows():
+    config = load_config('configs/mask_rcnn_hire_mlp_s_lvis.py').model.test_cfg.rcnn
+    assert (config.max_per_img, config.score_thr) == (300, 1e-4)
 
 
 def test_as_mlps_classifier_clips_gradients_and_ends_low():

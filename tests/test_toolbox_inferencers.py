@@ -6,6 +6,7 @@ import cv2
 import mmengine.hub
 import numpy as np
 import pytest
+from leaf_configs import OTHER_DATA
 from mmengine.registry import init_default_scope
 
 from mmvmlp.backbones.base import registered_families
@@ -42,7 +43,7 @@ def smallest_networks(method):
         paths = [
             path
             for path in sorted(CONFIGS.glob(f'{method}_{family.name_prefix}_*.py'))
-            if not path.stem.endswith(('_digits', '_finetune', '_distill', '_160k'))
+            if not path.stem.endswith(('_digits', '_finetune', '_distill', '_160k', *OTHER_DATA))
         ]
         small = [path for path in paths if path.stem.split('_')[-1] in ('t', 's12', 's16', 'deep')]
         yield from (small or paths)[-1:]

@@ -18,6 +18,15 @@ from mmvmlp.config.loading import load_config
 PAGE = Path('docs/model_zoo.md')
 METAFILES = fileio.load('model-index.yml')['Import']
 MODELS = [model for metafile in METAFILES for model in fileio.load(metafile)['Models']]
+# Ends of the models' names by data set.
+ENDINGS = {
+    'COCO': '_coco',
+    'ADE20K': '_ade20k',
+    'Cityscapes': '_cityscapes',
+    'PASCAL VOC': '_voc0712',
+    'LVIS v1': '_lvis-v1',
+    'Objects365 v2': '_objects365v2',
+}
 
 
 def test_every_config_with_published_data_is_in_the_index_once():
@@ -36,8 +45,7 @@ def test_kept_counts_are_what_the_config_has(model):
         name = resolve_name(network.removeprefix('classify_'))
         assert model['Name'] == (f'{name}_distilled' if distill else name)
     else:
-        ending = {'COCO': '_coco', 'ADE20K': '_ade20k'}[metadata['Training Data']]
-        assert model['Name'].endswith(ending)
+        assert model['Name'].endswith(ENDINGS[metadata['Training Data']])
     config = load_config(model['Config'])
     # Transformers are run, not only built; one network stands for the others.
     if re.match('(?!.*hire).*/(dino|mask2former)', model['Config']):

@@ -1,4 +1,4 @@
-# Settings shared by the schedules of all segmentors: those of mmsegmentation's default_runtime.py and
+# Settings shared by the schedules of all segmentors, from mmsegmentation's default_runtime.py and
 # schedules, since mmengine cannot resolve `mmseg::`.
 _base_ = ['../imports.py', 'without_decay.py']
 

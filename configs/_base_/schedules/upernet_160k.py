@@ -1,4 +1,4 @@
-# mmsegmentation's schedule for Swin and ConvNeXt: AdamW, lr 6e-5, 160k steps, 1500 steps of warm-up.
+# As in mmsegmentation for Swin and ConvNeXt: AdamW, lr 6e-5, 160k steps, 1500 steps of warm-up.
 _base_ = 'upernet_80k.py'
 
 optim_wrapper = dict(optimizer=dict(lr=6e-5))

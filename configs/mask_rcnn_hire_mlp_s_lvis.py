@@ -1,0 +1,3 @@
+_base_ = ['_base_/mask_rcnn_lvis.py', '_base_/backbones/hire_mlp_s.py']
+
+model = dict(backbone=_base_.backbone, neck=dict(in_channels=_base_.channels))

@@ -1,0 +1,3 @@
+_base_ = ['_base_/retinanet_objects365.py', '_base_/backbones/hire_mlp_s.py']
+
+model = dict(backbone=_base_.backbone, neck=dict(in_channels=_base_.channels[1:]))
