@@ -149,7 +149,8 @@ def on_small_data(path: Path, folders) -> Config:
         stages = config.model.train_cfg.rcnn
         for stage in stages if isinstance(stages, list) else [stages]:
             stage.sampler.num = 32
-        config.model.test_cfg.rpn.max_per_img = 100
+        for part in ('rpn', 'rcnn'):
+            config.model.test_cfg[part].max_per_img = 10
     if 'teacher' in config.model:
         # Its published weights are a download.
         config.model.teacher.update(model='timm/resnet10t', checkpoint=False)
