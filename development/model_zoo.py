@@ -25,7 +25,7 @@ SECTIONS = {
     'imagenet': ('ImageNet-1k',),
     'coco': ('COCO',),
     'ade20k': ('ADE20K',),
-    'others': ('Cityscapes', 'PASCAL VOC', 'LVIS v1', 'Objects365 v2'),
+    'others': ('Cityscapes', 'PASCAL VOC', 'PASCAL VOC 2012', 'LVIS v1', 'Objects365 v2'),
 }
 
 

@@ -1,5 +1,6 @@
 """Small data sets in the layouts of others than COCO, from a folder in COCO's layout."""
 
+import itertools
 import json
 import shutil
 from collections.abc import Sequence
@@ -12,6 +13,10 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 SPLITS = {'train': 'train2017', 'val': 'val2017'}
+VOC_LISTS = {
+    'train': ('Main/trainval', 'Segmentation/train', 'Segmentation/aug'),
+    'val': ('Main/test', 'Segmentation/val'),
+}
 
 
 def read(folder: Path, split: str) -> COCO:
@@ -64,6 +69,17 @@ def add_panoptic_annotations(folder: Path) -> None:
         write(content, folder / 'annotations' / f'panoptic_{name}.json')
 
 
+def label_map(
+    coco: COCO, image: dict[str, Any], content: dict[str, Any], first: int
+) -> Image.Image:
+    """Draw the instances of an image as labels, those of the first class as `first`."""
+    labels = np.zeros((image['height'], image['width']), np.uint8)
+    for instance in content['annotations']:
+        if instance['image_id'] == image['id']:
+            labels[coco.annToMask(instance) > 0] = first - 1 + instance['category_id']
+    return Image.fromarray(labels)
+
+
 def make_cityscapes(source: Path, folder: Path) -> Path:
     """Make Cityscapes, with the instances of mmdet and the label maps of mmsegmentation."""
     from mmdet.datasets import CityscapesDataset
@@ -78,55 +94,60 @@ def make_cityscapes(source: Path, folder: Path) -> Path:
             photograph = Image.open(source / name / image['file_name'])
             image['file_name'] = f'{city}_leftImg8bit.png'
             photograph.save(folder / 'leftImg8bit' / split / image['file_name'])
-            labels = np.zeros((image['height'], image['width']), np.uint8)
-            for instance in content['annotations']:
-                if instance['image_id'] == image['id']:
-                    # The eight classes with instances are the last of nineteen.
-                    labels[coco.annToMask(instance) > 0] = 10 + instance['category_id']
-            Image.fromarray(labels).save(
-                folder / 'gtFine' / split / f'{city}_gtFine_labelTrainIds.png'
-            )
+            # The eight classes with instances are the last of nineteen.
+            labels = label_map(coco, image, content, first=11)
+            labels.save(folder / 'gtFine' / split / f'{city}_gtFine_labelTrainIds.png')
         write(content, folder / f'annotations/instancesonly_filtered_gtFine_{split}.json')
     return folder
 
 
 def make_voc(source: Path, folder: Path) -> Path:
-    """Make the years 2007 and 2012 of PASCAL VOC; both train on the same images."""
+    """Make PASCAL VOC 2007 and 2012 with the same images, boxes and label maps."""
     from mmdet.datasets import VOCDataset
 
     classes = VOCDataset.METAINFO['classes']
-    for year, split, listed in (
-        (2007, 'train', 'trainval'),
-        (2007, 'val', 'test'),
-        (2012, 'train', 'trainval'),
-    ):
+    for year, split in itertools.product((2007, 2012), SPLITS):
         root = folder / f'VOC{year}'
-        for kind in ('JPEGImages', 'Annotations', 'ImageSets/Main'):
+        kinds = ('JPEGImages', 'Annotations', 'SegmentationClass', 'SegmentationClassAug')
+        for kind in (*kinds, 'ImageSets/Main', 'ImageSets/Segmentation'):
             (root / kind).mkdir(parents=True, exist_ok=True)
-        content = renamed(read(source, split), classes)
+        coco = read(source, split)
+        content = renamed(coco, classes)
+        names = []
         for image in content['images']:
-            stem = Path(image['file_name']).stem
-            shutil.copy(
-                source / SPLITS[split] / image['file_name'], root / f'JPEGImages/{stem}.jpg'
+            photograph = source / SPLITS[split] / image['file_name']
+            shutil.copy(photograph, root / f'JPEGImages/{photograph.stem}.jpg')
+            voc_annotation(image, content, classes).write(
+                root / f'Annotations/{photograph.stem}.xml'
             )
-            annotation = ElementTree.Element('annotation')
-            size = ElementTree.SubElement(annotation, 'size')
-            for side in ('width', 'height'):
-                ElementTree.SubElement(size, side).text = str(image[side])
-            for instance in content['annotations']:
-                if instance['image_id'] != image['id']:
-                    continue
-                item = ElementTree.SubElement(annotation, 'object')
-                ElementTree.SubElement(item, 'name').text = classes[instance['category_id'] - 1]
-                box = ElementTree.SubElement(item, 'bndbox')
-                x, y, width, height = instance['bbox']
-                sides = {'xmin': x + 1, 'ymin': y + 1, 'xmax': x + width, 'ymax': y + height}
-                for side, value in sides.items():
-                    ElementTree.SubElement(box, side).text = str(value)
-            ElementTree.ElementTree(annotation).write(root / f'Annotations/{stem}.xml')
-        names = [Path(image['file_name']).stem for image in content['images']]
-        (root / f'ImageSets/Main/{listed}.txt').write_text('\n'.join(names))
+            # The first label is the background.
+            labels = label_map(coco, image, content, first=1)
+            for kind in ('SegmentationClass', 'SegmentationClassAug'):
+                labels.save(root / f'{kind}/{photograph.stem}.png')
+            names.append(photograph.stem)
+        for listed in VOC_LISTS[split]:
+            (root / f'ImageSets/{listed}.txt').write_text('\n'.join(names))
     return folder
+
+
+def voc_annotation(
+    image: dict[str, Any], content: dict[str, Any], classes: Sequence[str]
+) -> ElementTree.ElementTree:
+    """Return the boxes of an image in the XML of PASCAL VOC, which counts pixels from 1."""
+    annotation = ElementTree.Element('annotation')
+    size = ElementTree.SubElement(annotation, 'size')
+    for side in ('width', 'height'):
+        ElementTree.SubElement(size, side).text = str(image[side])
+    for instance in content['annotations']:
+        if instance['image_id'] == image['id']:
+            item = ElementTree.SubElement(annotation, 'object')
+            ElementTree.SubElement(item, 'name').text = classes[instance['category_id'] - 1]
+            box = ElementTree.SubElement(item, 'bndbox')
+            x, y, width, height = instance['bbox']
+            sides = {'xmin': x + 1, 'ymin': y + 1, 'xmax': x + width, 'ymax': y + height}
+            for side, value in sides.items():
+                ElementTree.SubElement(box, side).text = str(value)
+    return ElementTree.ElementTree(annotation)
 
 
 def make_lvis(source: Path, folder: Path) -> Path:

@@ -49,6 +49,7 @@ def folders(tmp_path_factory, coco_named_folder, digits_folder):
         ),
         'data/cityscapes/': make_cityscapes(coco_named_folder, made / 'cityscapes'),
         'data/VOCdevkit/': make_voc(coco_named_folder, made / 'voc'),
+        'data/VOCdevkit/VOC2012/': made / 'voc/VOC2012',
         'data/lvis_v1/': make_lvis(coco_named_folder, made / 'lvis'),
         'data/Objects365/Obj365_v2/': make_objects365(coco_named_folder, made / 'objects365'),
     }

@@ -29,6 +29,7 @@ RECIPES = {
     'faster_rcnn_.*_voc': COCO_1X._replace(lr=5e-5, length=4),
     'retinanet_.*_objects365': COCO_1X._replace(warm_up=10_000),
     'upernet_.*_cityscapes': Recipe('AdamW', 6e-5, 0.01, 16, 160_000, 1500),
+    'upernet_.*_voc': Recipe('AdamW', 6e-5, 0.01, 16, 40_000, 1500),
     '(mask_rcnn|retinanet)_(conv|raft)_mlp_.*': COCO_1X._replace(weight_decay=1e-4),
     '(cascade_)?mask_rcnn_.*_3x': COCO_1X._replace(length=36),
     '((cascade_)?mask_rcnn|faster_rcnn|retinanet)_.*': COCO_1X,
@@ -185,6 +186,7 @@ OTHER_DATA_SETS = {
     ),
     'retinanet_hire_mlp_s_objects365': ((1333, 800), (1333, 800), None),
     'upernet_hire_mlp_s_cityscapes': ((2048, 1024), (2048, 1024), None),
+    'upernet_hire_mlp_s_voc': ((2048, 512), (2048, 512), None),
 }
 
 

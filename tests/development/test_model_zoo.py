@@ -24,6 +24,7 @@ ENDINGS = {
     'ADE20K': '_ade20k',
     'Cityscapes': '_cityscapes',
     'PASCAL VOC': '_voc0712',
+    'PASCAL VOC 2012': '_voc12aug',
     'LVIS v1': '_lvis-v1',
     'Objects365 v2': '_objects365v2',
 }
