@@ -1,4 +1,4 @@
-"""Train the digits detector of each family for equal processor time, and test it.
+"""Train detectors of digits for equal processor time, and test them.
 
 Wall-clock time depends on what else runs on a machine, so a training is given processor time.
 """
@@ -24,6 +24,8 @@ from mmvmlp.config.loading import load_config, set_data_root
 from mmvmlp.datasets.digit_scenes import make_digit_scenes
 from projects.resolution_study.detection import CONFIGS, METRICS, TRAINED_OTHERWISE
 
+HEADS = ('dino_hire_mlp_nano_digits.py', 'mask_rcnn_hire_mlp_nano_digits.py')
+"""Detectors with the same backbone."""
 WARM_UP = 0.05
 """Share of the time in which the learning rate increases linearly, before it falls as a cosine."""
 
@@ -37,7 +39,7 @@ class Record(TypedDict):
     seconds: float
     steps: int
     box_ap: float
-    mask_ap: float
+    mask_ap: float | None
 
 
 class ProcessorTimeHook(Hook):
@@ -79,38 +81,44 @@ def learning_rate_scale(spent: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (spent - WARM_UP) / (1 - WARM_UP))))
 
 
-def train_families(
+def family_configs(checkout: Path) -> list[Path]:
+    """Return the detector of each family."""
+    return sorted(file for file in checkout.glob(CONFIGS) if file.name != TRAINED_OTHERWISE)
+
+
+def head_configs(checkout: Path) -> list[Path]:
+    """Return the detectors with the same backbone."""
+    return [checkout / 'configs' / name for name in HEADS]
+
+
+def train_detectors(
     checkout: Path,
+    files: Sequence[Path],
     data: Path,
     work_dir: Path,
     *,
     seconds: float,
     jobs: int = 1,
-    configs: str = CONFIGS,
     report: Callable[[str], None] = print,
 ) -> list[Record]:
     """Train and test each detector in a process of its own, with one thread.
 
     Args:
         checkout: Root of the repository.
+        files: Configs of the detectors.
         data: Folder of the digit scenes, generated if missing.
         work_dir: Folder of logs and records; trainings recorded there are not repeated.
         seconds: Processor time of each training.
         jobs: Trainings side by side.
-        configs: Pattern of the configs in the checkout.
         report: Called with a line for each detector.
 
     Raises:
-        FileNotFoundError: If no config matches.
         RuntimeError: If a training fails.
         ValueError: If a number is not accepted.
     """
     for name, value in (('seconds', seconds), ('jobs', jobs)):
         if value <= 0:
             raise ValueError(f'{name}={value!r}: a number above 0 is accepted')
-    files = sorted(file for file in checkout.glob(configs) if file.name != TRAINED_OTHERWISE)
-    if not files:
-        raise FileNotFoundError(f'configs {configs!r}: no file matches in {checkout}')
     work_dir.mkdir(parents=True, exist_ok=True)
     if not data.exists():
         make_digit_scenes(data)
@@ -133,7 +141,7 @@ def train_families(
             if done.returncode:
                 raise RuntimeError(f'{file.name} failed:\n{done.stderr[-2000:]}')
         record: Record = fileio.load(record_file)
-        report(f'{record["network"]}: {record["steps"]} steps, box AP {record["box_ap"]}')
+        report(f'{record["config"]}: {record["steps"]} steps, box AP {record["box_ap"]}')
         return record
 
     with ThreadPoolExecutor(jobs) as pool:
@@ -154,7 +162,8 @@ def train_detector(file: Path, data: Path, work_dir: Path, seconds: float) -> Re
         'seconds': seconds,
         'steps': runner.iter,
         'box_ap': metrics[f'coco/{METRICS[0]}'],
-        'mask_ap': metrics[f'coco/{METRICS[1]}'],
+        # Detectors without masks have none.
+        'mask_ap': metrics.get(f'coco/{METRICS[1]}'),
     }
 
 
