@@ -33,7 +33,6 @@ from mmvmlp.ops.fused_block import FusedBlock
 from mmvmlp.ops.fused_channel_mlp import FusedChannelMLP
 from mmvmlp.ops.fused_linear import FusedLinear
 from mmvmlp.ops.pointwise import pointwise
-from mmvmlp.ops.split_attention import BRANCHES
 from mmvmlp.registry import MODELS
 
 STRIDES = (4, 8, 16, 32)
@@ -90,12 +89,10 @@ class SMLPNetArchitecture(Architecture):
                 f'arch field dense={self.dense!r}: False is accepted with sparse={self.sparse!r}, '
                 'for no stage is left for it'
             )
-        lowest = {'concatenation': 1, 'split_attention': BRANCHES}.get(self.fusion, 2)
-        if self.branches < lowest:
+        if self.branches == 1 and self.fusion != 'concatenation':
             raise ValueError(
-                f'arch field fusion={self.fusion!r}: it needs {lowest} maps; order={self.order!r} '
-                f'with identity={self.identity!r} has {self.branches}, with which '
-                "'concatenation' is accepted"
+                f'arch field fusion={self.fusion!r}: with order={self.order!r} and '
+                f"identity={self.identity!r}, which leave one map, 'concatenation' is accepted"
             )
 
     @property
@@ -162,7 +159,7 @@ class SparseMLP(nn.Module):
             case 'weighted_sum':
                 self.fuse = WeightedBranchSum(arch.branches, channels)
             case 'split_attention':
-                self.fuse = AttendedSum(channels)
+                self.fuse = AttendedSum(arch.branches, channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mix tokens: (N, C, H, W) to (N, C, H, W)."""

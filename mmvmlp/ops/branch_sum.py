@@ -37,15 +37,16 @@ class WeightedBranchSum(nn.Module):
 
 
 class AttendedSum(nn.Module):
-    """Sum of three branches, weighted by split attention.
+    """Sum of branches, weighted by split attention.
 
     Args:
+        branches: Number of branches.
         channels: Number of channels.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, branches: int, channels: int) -> None:
         super().__init__()
-        self.attention = SplitAttention(channels)
+        self.attention = SplitAttention(channels, branches=branches)
 
     def forward(self, branches: Sequence[torch.Tensor]) -> torch.Tensor:
         """Weight and add branches (N, C, H, W)."""

@@ -82,7 +82,7 @@ def ablated_sparse_mlp(
                 pooled = torch.stack(maps).sum(0).mean((2, 3))[0]
                 fc1, gelu, fc2 = module.fuse.attention
                 scores = fc2(gelu(fc1(pooled)))
-                of_channel = scores[3 * channel : 3 * channel + 3].exp()
+                of_channel = scores[len(maps) * channel : len(maps) * (channel + 1)].exp()
                 weight = of_channel[branch] / of_channel.sum()
             fused[0, channel] += weight * each[0, channel]
     return fused
