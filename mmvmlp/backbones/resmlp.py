@@ -7,7 +7,7 @@ training" (arXiv 2105.03404); official repository facebookresearch/deit, file
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -16,7 +16,7 @@ from mmvmlp.backbones.official_format import OfficialFormat, reshaped
 from mmvmlp.backbones.published_weights import PublishedWeights, hub_file
 from mmvmlp.backbones.single_stride import FixedSizeArchitecture, SingleStrideMLP
 from mmvmlp.ops import ChannelMLP, DenseMixing, DropPath, LayerScale, Resolution, build_norm
-from mmvmlp.ops.folding import channel_affine
+from mmvmlp.ops.folding import split_norm
 from mmvmlp.ops.fused_block import FusedBlock
 from mmvmlp.ops.fused_channel_mlp import FusedChannelMLP
 from mmvmlp.registry import MODELS
@@ -33,9 +33,18 @@ class ResMLPArchitecture(FixedSizeArchitecture):
         mlp_ratio: Ratio of hidden channels of the channel MLP to ``channels``.
         image_size: Native image size: side of a square in pixels.
         layer_scale: Initial value of LayerScale in both branches.
+        token_mixing: Mixing across patches: one linear layer; ``'mlp'`` for two with a GELU in
+            between and four times the patches as hidden ones, whose weights cannot be resampled
+            for other native sizes; or ``'none'``.
     """
 
     layer_scale: float = 0.1
+    token_mixing: Literal['linear', 'mlp', 'none'] = 'linear'
+
+    @property
+    def hidden_tokens(self) -> int | None:
+        """Outputs of the first of two linear layers across patches; None for one layer."""
+        return 4 * self.tokens_per_side**2 if self.token_mixing == 'mlp' else None
 
 
 class ResMLPBlock(nn.Module):
@@ -47,7 +56,7 @@ class ResMLPBlock(nn.Module):
         arch: Architecture of the network.
         drop_path_rate: Stochastic depth of both branches.
         resolution: Image-size policy.
-        norm_cfg: Affine layers.
+        norm_cfg: Affine layers, or the ablation's layer norms.
     """
 
     def __init__(
@@ -58,9 +67,11 @@ class ResMLPBlock(nn.Module):
         norm_cfg: Mapping[str, Any],
     ) -> None:
         super().__init__()
-        self.norm1 = build_norm(norm_cfg, arch.channels)
-        self.token_mixing = DenseMixing(arch.tokens_per_side, resolution)
-        self.scale1 = LayerScale(arch.channels, arch.layer_scale)
+        self.mixes_tokens = arch.token_mixing != 'none'
+        if self.mixes_tokens:
+            self.norm1 = build_norm(norm_cfg, arch.channels)
+            self.token_mixing = DenseMixing(arch.tokens_per_side, resolution, arch.hidden_tokens)
+            self.scale1 = LayerScale(arch.channels, arch.layer_scale)
         self.norm2 = build_norm(norm_cfg, arch.channels)
         self.channel_mlp = ChannelMLP(arch.channels, arch.mlp_ratio)
         self.scale2 = LayerScale(arch.channels, arch.layer_scale)
@@ -68,7 +79,8 @@ class ResMLPBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mix tokens, then channels: (N, C, H, W) to (N, C, H, W)."""
-        x = x + self.drop_path(self.scale1(self.token_mixing(self.norm1(x))))
+        if self.mixes_tokens:
+            x = x + self.drop_path(self.scale1(self.token_mixing(self.norm1(x))))
         x = x + self.drop_path(self.scale2(self.channel_mlp(self.norm2(x))))
         return x
 
@@ -89,18 +101,22 @@ class FusedResMLPBlock(FusedBlock):
 
     def __init__(self, block: ResMLPBlock) -> None:
         super().__init__()
-        dtype = block.scale1.weight.dtype
-        gain, offset = channel_affine(block.norm1)
-        self.gain = nn.Parameter(gain.to(dtype))
-        self.offset = nn.Parameter(offset.to(dtype))
-        self.token_mixing = block.token_mixing
-        self.scale = nn.Parameter(block.scale1.weight.clone())
+        dtype = block.scale2.weight.dtype
+        self.mixes_tokens = block.mixes_tokens
+        if self.mixes_tokens:
+            self.normalisation, gain, offset = split_norm(block.norm1)
+            self.gain = nn.Parameter(gain.to(dtype))
+            self.offset = nn.Parameter(offset.to(dtype))
+            self.token_mixing = block.token_mixing
+            self.scale = nn.Parameter(block.scale1.weight.clone())
         self.channel_mlp = FusedChannelMLP(block.norm2, block.channel_mlp, block.scale2)
 
     def mix(self, x: torch.Tensor) -> torch.Tensor:
-        affine = torch.addcmul(self.offset, x, self.gain).to(x.dtype)
-        mixed = self.token_mixing(affine.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        x = torch.addcmul(x, mixed, self.scale.to(x.dtype))
+        if self.mixes_tokens:
+            normalised = self.normalisation(x)
+            affine = torch.addcmul(self.offset, normalised, self.gain).to(x.dtype)
+            mixed = self.token_mixing(affine.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+            x = torch.addcmul(x, mixed, self.scale.to(x.dtype))
         mixed_channels: torch.Tensor = self.channel_mlp(x)
         return mixed_channels
 
@@ -113,8 +129,9 @@ class ResMLP(SingleStrideMLP):
         arch: ``'s12'`` (default), ``'s24'``, ``'s36'``, ``'b24'`` with patch size 16,
             ``'s12_p8'``, ``'b24_p8'`` with patch size 8, or a mapping with the fields of
             :class:`ResMLPArchitecture`. The checkpoints published as B24 are ``'b24_p8'``.
-        **others: Arguments of :class:`~mmvmlp.VisionMLP`. ``norm_cfg`` defaults to affine layers;
-            the drop path rate is constant, as in the official code.
+        **others: Arguments of :class:`~mmvmlp.VisionMLP`. ``norm_cfg`` defaults to affine layers
+            (layer norms, ``LN2d``, in an ablation); the drop path rate is constant, as in the
+            official code.
 
     Raises:
         TypeError: If an argument is unknown.

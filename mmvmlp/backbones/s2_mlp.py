@@ -8,7 +8,7 @@ them the classifiers have 72.24 M (wide) and 53.92 M (deep) parameters, not the 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -21,7 +21,30 @@ from mmvmlp.ops.fused_block import FusedBlock
 from mmvmlp.ops.fused_channel_mlp import FusedChannelMLP
 from mmvmlp.ops.fused_linear import FusedLinear
 from mmvmlp.ops.pointwise import pointwise
+from mmvmlp.ops.shift import DOWN, LEFT, RIGHT, STILL, UP, Move
 from mmvmlp.registry import MODELS
+
+FOUR_DIRECTIONS = (RIGHT, LEFT, DOWN, UP)
+
+SHIFTS: dict[str, tuple[Move, ...]] = {
+    'four_directions': FOUR_DIRECTIONS,
+    'eight_directions': (*FOUR_DIRECTIONS, (1, 1), (1, -1), (-1, 1), (-1, -1)),
+    'right_and_down': (RIGHT, DOWN),
+    'left_and_up': (LEFT, UP),
+    'horizontal': (RIGHT, LEFT),
+    'vertical': (DOWN, UP),
+    'right': (RIGHT,),
+    'left': (LEFT,),
+    'down': (DOWN,),
+    'up': (UP,),
+    'none': (STILL,),
+}
+"""Directions of the groups of channels in the paper's ablation of section 4.3, (a) to (j) and none.
+
+Only the directions of (a) and (b) could be verified. Those of the others are read from their
+accuracies: one along each axis in (c) and (d), both along one axis in (e) and (f), and a single one
+in (g) to (j).
+"""
 
 
 @dataclass(frozen=True)
@@ -34,10 +57,46 @@ class S2MLPArchitecture(SingleStrideArchitecture):
         patch_size: Side of a patch in pixels, and the stride.
         mlp_ratio: Ratio of hidden channels of the channel MLP to ``channels``.
         affine: True for ResMLP's affine layers in place of layer norms.
+        shift: Directions in which groups of channels move, a key of :data:`SHIFTS`. If the groups
+            cannot be equal, the first ones have one channel more.
+        still_group: True for one more group, which does not move.
     """
 
     channels: int = field(metadata={'multiple_of': 4})
     affine: bool = False
+    shift: Literal[
+        'four_directions',
+        'eight_directions',
+        'right_and_down',
+        'left_and_up',
+        'horizontal',
+        'vertical',
+        'right',
+        'left',
+        'down',
+        'up',
+        'none',
+    ] = 'four_directions'
+    still_group: bool = False
+
+    def __post_init__(self) -> None:
+        """Validate the fields."""
+        super().__post_init__()
+        if self.still_group and self.shift == 'none':
+            raise ValueError(
+                f"arch field still_group={self.still_group!r}: with shift='none', where no group "
+                'moves, False is accepted'
+            )
+        if self.channels < len(self.moves):
+            raise ValueError(
+                f'arch field channels={self.channels!r}: at least {len(self.moves)}, the number of '
+                f'groups with shift={self.shift!r}, is accepted'
+            )
+
+    @property
+    def moves(self) -> tuple[Move, ...]:
+        """Direction of each group of channels."""
+        return (*SHIFTS[self.shift], STILL) if self.still_group else SHIFTS[self.shift]
 
 
 class S2MLPBlock(nn.Module):
@@ -55,6 +114,7 @@ class S2MLPBlock(nn.Module):
         self, arch: S2MLPArchitecture, drop_path_rate: float, norm_cfg: Mapping[str, Any]
     ) -> None:
         super().__init__()
+        self.moves = arch.moves
         self.norm1 = build_norm(norm_cfg, arch.channels)
         self.fc1 = nn.Conv2d(arch.channels, arch.channels, 1)
         self.fc2 = nn.Conv2d(arch.channels, arch.channels, 1)
@@ -65,7 +125,7 @@ class S2MLPBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mix neighbouring tokens, then channels: (N, C, H, W) to (N, C, H, W)."""
         hidden = pointwise(self.fc1, self.norm1(x), 'gelu')
-        mixed = pointwise(self.fc2, spatial_shift(hidden))
+        mixed = pointwise(self.fc2, spatial_shift(hidden, self.moves))
         x = x + self.drop_path(mixed)
         x = x + self.drop_path(self.channel_mlp(self.norm2(x)))
         return x
@@ -87,6 +147,7 @@ class FusedS2MLPBlock(FusedBlock):
 
     def __init__(self, block: S2MLPBlock) -> None:
         super().__init__()
+        self.moves = block.moves
         dtype = block.fc1.weight.dtype
         self.normalisation, gain, offset = split_norm(block.norm1)
         weight, bias = pointwise_weights(block.fc1)
@@ -96,7 +157,7 @@ class FusedS2MLPBlock(FusedBlock):
 
     def mix(self, x: torch.Tensor) -> torch.Tensor:
         hidden = self.fc1(self.normalisation(x)).permute(0, 3, 1, 2)
-        x = self.fc2(spatial_shift(hidden).permute(0, 2, 3, 1), added=x)
+        x = self.fc2(spatial_shift(hidden, self.moves).permute(0, 2, 3, 1), added=x)
         mixed: torch.Tensor = self.channel_mlp(x)
         return mixed
 

@@ -21,6 +21,7 @@ from mmvmlp.ops.fused_block import FusedBlock
 from mmvmlp.ops.fused_channel_mlp import FusedChannelMLP
 from mmvmlp.ops.fused_linear import FusedLinear
 from mmvmlp.ops.pointwise import pointwise
+from mmvmlp.ops.shift import DOWN, LEFT, RIGHT, UP
 from mmvmlp.ops.split_attention import attended_projection
 from mmvmlp.registry import MODELS
 
@@ -64,7 +65,7 @@ class S2Module(nn.Module):
 def shifted_branches(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Split a map (N, 3C, H, W) into three parts (N, C, H, W), and shift the first two."""
     first, second, third = x.chunk(3, 1)
-    return spatial_shift(first, 'width'), spatial_shift(second, 'height'), third
+    return spatial_shift(first), spatial_shift(second, (DOWN, UP, RIGHT, LEFT)), third
 
 
 class S2v2Block(nn.Module):

@@ -6,7 +6,7 @@ Source: Tang et al., "Sparse MLP for Image Recognition: Is Self-Attention Really
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
@@ -19,12 +19,14 @@ from mmvmlp.backbones.published_weights import PublishedWeights
 from mmvmlp.ops import (
     AxialMixing,
     ChannelMLP,
+    DenseMixing,
     DropPath,
     LayerNorm2d,
     PatchEmbedding,
     Resolution,
     build_norm,
 )
+from mmvmlp.ops.branch_sum import AttendedSum, BranchSum, WeightedBranchSum
 from mmvmlp.ops.execution import runs_as_written
 from mmvmlp.ops.folding import folded_convolution, pointwise_weights
 from mmvmlp.ops.fused_block import FusedBlock
@@ -45,12 +47,64 @@ class SMLPNetArchitecture(Architecture):
         channels: Channels of the first stage; they double from stage to stage.
         mlp_ratio: Ratio of hidden channels of the channel MLP to the stage's channels.
         image_size: Native image size: side of a square in pixels.
+        local: True for a depthwise convolution before the sparse mixing.
+        sparse: True, for each stage, for sparse mixing along rows and columns.
+        order: Mixing along rows and columns of the same map (``'parallel'``), or along the columns
+            of what was mixed along rows (``'serial'``).
+        identity: True to fuse the input of the sparse mixing with its outputs.
+        fusion: Fusion of these: a pointwise convolution of their concatenation; their sum; a sum
+            with a learnable weight for each channel; or with weights by split attention.
+        dense: True for the paper's multi-stage baseline: MLPs across all tokens, with as many
+            hidden ones, in place of the sparse mixing, and none in the first stage, as its
+            published size implies. Its weights cannot be resampled for other native sizes.
     """
 
     depths: tuple[int, int, int, int]
     channels: int
     mlp_ratio: float = 3.0
     image_size: int = field(default=224, metadata={'multiple_of': STRIDES[-1]})
+    local: bool = True
+    sparse: tuple[bool, bool, bool, bool] = (True, True, True, True)
+    order: Literal['parallel', 'serial'] = 'parallel'
+    identity: bool = True
+    fusion: Literal['concatenation', 'sum', 'weighted_sum', 'split_attention'] = 'concatenation'
+    dense: bool = False
+
+    def __post_init__(self) -> None:
+        """Validate the fields."""
+        super().__post_init__()
+        mixing = self.order, self.identity, self.fusion
+        if not self.local and (self.dense or not all(self.sparse)):
+            raise ValueError(
+                f'arch field local={self.local!r}: True is accepted with dense={self.dense!r} and '
+                f'sparse={self.sparse!r}, which leave stages without other mixing of tokens'
+            )
+        if (self.dense or not any(self.sparse)) and mixing != ('parallel', True, 'concatenation'):
+            raise ValueError(
+                f'arch fields order, identity, fusion={mixing!r}: their defaults are accepted with '
+                f'dense={self.dense!r} and sparse={self.sparse!r}, for there is no sparse mixing'
+            )
+        if self.dense and not any(self.sparse[1:]):
+            raise ValueError(
+                f'arch field dense={self.dense!r}: False is accepted with sparse={self.sparse!r}, '
+                'for no stage is left for it'
+            )
+        if self.branches == 1 and self.fusion != 'concatenation':
+            raise ValueError(
+                f'arch field fusion={self.fusion!r}: with order={self.order!r} and '
+                f"identity={self.identity!r}, which leave one map, 'concatenation' is accepted"
+            )
+
+    @property
+    def branches(self) -> int:
+        """Number of maps that are fused."""
+        return self.identity + (2 if self.order == 'parallel' else 1)
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the token mixing is that of the published networks, not of an ablation."""
+        published = SMLPNetArchitecture(self.depths, self.channels, self.mlp_ratio, self.image_size)
+        return self == published
 
 
 class NormGELU(nn.Sequential):
@@ -71,7 +125,59 @@ class SparseMLP(nn.Module):
     """Token mixing along columns and rows in parallel, fused with the input.
 
     Source: official class ``sMLPBlock``; section 3.2. There ``proj_h`` mixes along W and
-    ``proh_w`` along H, and the input comes first in the fusion.
+    ``proh_w`` along H, and the input comes first in the fusion. The other orders and fusions are
+    those of the ablations, section 4.3.
+
+    Args:
+        arch: Architecture of the network.
+        channels: Number of channels.
+        tokens: Tokens per row and per column at the native size.
+        resolution: Image-size policy.
+        norm_cfg: Norm.
+    """
+
+    def __init__(
+        self,
+        arch: SMLPNetArchitecture,
+        channels: int,
+        tokens: int,
+        resolution: Resolution,
+        norm_cfg: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        self.serial = arch.order == 'serial'
+        self.identity = arch.identity
+        self.before = NormGELU(channels, norm_cfg)
+        self.width = AxialMixing(tokens, 'width', resolution)
+        self.height = AxialMixing(tokens, 'height', resolution)
+        self.fuse: nn.Module
+        match arch.fusion:
+            case 'concatenation':
+                self.fuse = nn.Conv2d(arch.branches * channels, channels, 1, bias=False)
+            case 'sum':
+                self.fuse = BranchSum()
+            case 'weighted_sum':
+                self.fuse = WeightedBranchSum(arch.branches, channels)
+            case 'split_attention':
+                self.fuse = AttendedSum(arch.branches, channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Mix tokens: (N, C, H, W) to (N, C, H, W)."""
+        x = self.before(x)
+        rows = self.width(x)
+        branches = [self.height(rows)] if self.serial else [rows, self.height(x)]
+        if self.identity:
+            branches.insert(0, x)
+        if isinstance(self.fuse, nn.Conv2d):
+            return pointwise(self.fuse, torch.cat(branches, 1))
+        summed: torch.Tensor = self.fuse(branches)
+        return summed
+
+
+class DenseMLP(nn.Module):
+    """Token mixing by an MLP across all tokens, with as many hidden ones.
+
+    Source: the ablations' multi-stage MLP, section 4.3.
 
     Args:
         channels: Number of channels.
@@ -85,23 +191,20 @@ class SparseMLP(nn.Module):
     ) -> None:
         super().__init__()
         self.before = NormGELU(channels, norm_cfg)
-        self.width = AxialMixing(tokens, 'width', resolution)
-        self.height = AxialMixing(tokens, 'height', resolution)
-        self.fuse = nn.Conv2d(3 * channels, channels, 1, bias=False)
+        self.mixing = DenseMixing(tokens, resolution, tokens**2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mix tokens: (N, C, H, W) to (N, C, H, W)."""
-        x = self.before(x)
-        return pointwise(self.fuse, torch.cat([x, self.width(x), self.height(x)], 1))
+        mixed: torch.Tensor = self.mixing(self.before(x))
+        return mixed
 
 
 class SMLPNetBlock(nn.Module):
     """Local and sparse token mixing in one residual branch, channel mixing in another.
 
     Args:
-        channels: Number of channels.
-        tokens: Tokens per row and per column at the native size.
-        mlp_ratio: Ratio of hidden channels of the channel MLP to ``channels``.
+        arch: Architecture of the network.
+        stage: Number of the stage.
         drop_path_rate: Stochastic depth of both branches.
         resolution: Image-size policy.
         norm_cfg: Norms of the token mixing; the channel mixing has a layer norm.
@@ -109,19 +212,27 @@ class SMLPNetBlock(nn.Module):
 
     def __init__(
         self,
-        channels: int,
-        tokens: int,
-        mlp_ratio: float,
+        arch: SMLPNetArchitecture,
+        stage: int,
         drop_path_rate: float,
         resolution: Resolution,
         norm_cfg: Mapping[str, Any],
     ) -> None:
         super().__init__()
-        self.before = NormGELU(channels, norm_cfg)
-        self.local = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
-        self.sparse = SparseMLP(channels, tokens, resolution, norm_cfg)
+        self.is_published = arch.is_published
+        channels, tokens = arch.channels * 2**stage, arch.image_size // STRIDES[stage]
+        self.before: nn.Module = nn.Identity()
+        self.local: nn.Module = nn.Identity()
+        self.sparse: nn.Module = nn.Identity()
+        if arch.local:
+            self.before = NormGELU(channels, norm_cfg)
+            self.local = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
+        if arch.sparse[stage] and not arch.dense:
+            self.sparse = SparseMLP(arch, channels, tokens, resolution, norm_cfg)
+        elif arch.sparse[stage] and stage:
+            self.sparse = DenseMLP(channels, tokens, resolution, norm_cfg)
         self.norm = LayerNorm2d(channels)
-        self.channel_mlp = ChannelMLP(channels, mlp_ratio)
+        self.channel_mlp = ChannelMLP(channels, arch.mlp_ratio)
         self.drop_path = DropPath(drop_path_rate)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -131,8 +242,8 @@ class SMLPNetBlock(nn.Module):
         return x
 
     def fused(self) -> nn.Module:
-        """Return the inference form."""
-        return FusedSMLPNetBlock(self)
+        """Return the inference form, in which the token mixing of ablations stays as it is."""
+        return FusedSMLPNetBlock(self) if self.is_published else FusedAblationBlock(self)
 
 
 class FusedSMLPNetBlock(FusedBlock):
@@ -150,10 +261,13 @@ class FusedSMLPNetBlock(FusedBlock):
 
     def __init__(self, block: SMLPNetBlock) -> None:
         super().__init__()
-        sparse = block.sparse
+        before, local, sparse = cast(
+            tuple[NormGELU, nn.Conv2d, SparseMLP], (block.before, block.local, block.sparse)
+        )
+        assert isinstance(sparse.fuse, nn.Conv2d)
         dtype = sparse.fuse.weight.dtype
-        self.norm = block.before.norm
-        self.local = folded_convolution(block.local, sparse.before.norm)
+        self.norm = before.norm
+        self.local = folded_convolution(local, sparse.before.norm)
         self.width = sparse.width
         self.height = sparse.height
         weight, bias = pointwise_weights(sparse.fuse)
@@ -170,6 +284,24 @@ class FusedSMLPNetBlock(FusedBlock):
         x = self.fuse_height(self.height(local).permute(0, 2, 3, 1), added=x)
         mixed: torch.Tensor = self.channel_mlp(x)
         return mixed
+
+
+class FusedAblationBlock(FusedBlock):
+    """Inference form of a block with the token mixing of an ablation, which stays as it is.
+
+    Args:
+        block: The block.
+    """
+
+    def __init__(self, block: SMLPNetBlock) -> None:
+        super().__init__()
+        self.token_mixing = nn.Sequential(block.before, block.local, block.sparse)
+        self.channel_mlp = FusedChannelMLP(block.norm, block.channel_mlp)
+
+    def mix(self, x: torch.Tensor) -> torch.Tensor:
+        mixed = self.token_mixing(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        mixed_channels: torch.Tensor = self.channel_mlp(x + mixed)
+        return mixed_channels
 
 
 def _gelu(x: torch.Tensor) -> torch.Tensor:
@@ -274,17 +406,9 @@ class SMLPNet(VisionMLP):
 
     def build_stage(self, stage: int) -> Stage:
         channels = self.arch.channels * 2**stage
-        drop_path_rates = self.drop_path_rates()[stage]
         blocks = [
-            SMLPNetBlock(
-                channels,
-                self.arch.image_size // STRIDES[stage],
-                self.arch.mlp_ratio,
-                drop_path_rates[block],
-                self.resolution,
-                self.norm_cfg,
-            )
-            for block in range(self.depths[stage])
+            SMLPNetBlock(self.arch, stage, rate, self.resolution, self.norm_cfg)
+            for rate in self.drop_path_rates()[stage]
         ]
         if stage == 0:
             return Stage(blocks)

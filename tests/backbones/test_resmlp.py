@@ -1,5 +1,7 @@
 """ResMLP against the official network, timm's, its published sizes, and a literal transcription."""
 
+import dataclasses
+
 import pytest
 import timm
 import torch
@@ -11,6 +13,7 @@ from parity import (
 )
 from reference import assert_equal_to_literal
 from reference import dense as reference
+from torch.utils.flop_counter import FlopCounterMode
 
 import mmvmlp
 from mmvmlp.backbones.resmlp import ResMLP
@@ -53,6 +56,46 @@ def test_any_size_gives_what_the_policy_means(height, width, resolution):
     backbone = ResMLP({**SMALL_ARCH, 'layer_scale': 1.0}, resolution=resolution).double().eval()
     image = torch.randn(1, 3, height, width, dtype=torch.float64)
     assert_equal_to_literal(backbone, DenseMixing, reference.dense_mixing, image)
+
+
+@pytest.mark.parametrize('norm', ['Affine', 'LN2d'])
+@pytest.mark.parametrize('token_mixing', ['linear', 'mlp', 'none'])
+@torch.no_grad()
+def test_ablations_compute_what_their_names_say(token_mixing, norm):
+    torch.manual_seed(0)
+    arch = {**SMALL_ARCH, 'layer_scale': 1.0, 'token_mixing': token_mixing}
+    backbone = ResMLP(arch, resolution='resize', norm_cfg={'type': norm}, out_indices=(-1,))
+    backbone.double().eval()
+    for parameter in backbone.parameters():
+        parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    image = torch.randn(1, 3, 20, 28, dtype=torch.float64)
+
+    def normalised(x, layer):
+        if norm == 'LN2d':
+            x = (x - x.mean(1, keepdim=True)) / (x.var(1, correction=0, keepdim=True) + 1e-5).sqrt()
+        return x * layer.weight[:, None, None] + layer.bias[:, None, None]
+
+    x = backbone.stem(image)
+    for stage in backbone.stages:
+        for block in stage.blocks:
+            if token_mixing != 'none':
+                assert (block.token_mixing.fc2 is None) == (token_mixing == 'linear')
+                mixed = reference.dense_mixing(normalised(x, block.norm1), block.token_mixing)
+                x = x + block.scale1.weight[:, None, None] * mixed
+            mixed = block.channel_mlp(normalised(x, block.norm2))
+            x = x + block.scale2.weight[:, None, None] * mixed
+    torch.testing.assert_close(backbone(image)[0], x, rtol=1e-11, atol=1e-11)
+
+
+def test_s12_with_an_mlp_across_patches_has_the_published_size():
+    arch = {**dataclasses.asdict(ResMLP.variants['s12']), 'token_mixing': 'mlp'}
+    with torch.device('meta'), FlopCounterMode(display=False) as counter:
+        backbone = ResMLP(arch, out_indices=(3,), out_norm=True).eval()
+        backbone(torch.empty(1, 3, 224, 224))
+    classifier = 1000 * (backbone.feature_info[-1].channels + 1)
+    parameters = sum(parameter.numel() for parameter in backbone.parameters()) + classifier
+    assert round(parameters / 1e6, 1) == 18.6
+    assert counter.get_total_flops() / 2e9 == pytest.approx(4.3, abs=0.06)
 
 
 @pytest.mark.parametrize('name', ResMLP.variants)

@@ -40,7 +40,7 @@ def test_deep_is_affine_and_wide_normalises():
         assert all(isinstance(norm, kind) for norm in norms)
 
 
-def literal(backbone: S2MLP, image: torch.Tensor) -> torch.Tensor:
+def literal(backbone: S2MLP, image: torch.Tensor, shift=reference.algorithm_1) -> torch.Tensor:
     """Compute the last map step by step, on a map (H, W, C)."""
     patch = backbone.arch.patch_size
     _, channels, height, width = image.shape
@@ -50,7 +50,7 @@ def literal(backbone: S2MLP, image: torch.Tensor) -> torch.Tensor:
     for stage in backbone.stages:
         for block in stage.blocks:
             y = functional.gelu(linear(norm(x, block.norm1), block.fc1))
-            y = reference.algorithm_1(y.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
+            y = shift(y.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
             x = x + linear(y, block.fc2)
             y = functional.gelu(linear(norm(x, block.norm2), block.channel_mlp.fc1))
             x = x + linear(y, block.channel_mlp.fc2)
@@ -79,6 +79,30 @@ def test_outputs_are_those_of_the_papers_formulas(rows, columns, affine):
             module.bias.uniform_(-0.5, 0.5)
     image = torch.randn(1, 3, 4 * rows, 4 * columns, dtype=torch.float64)
     torch.testing.assert_close(backbone(image)[0], literal(backbone, image), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ('shift', 'still_group'),
+    [
+        *((shift, False) for shift in reference.DIRECTIONS),
+        *((shift, True) for shift in reference.DIRECTIONS if shift != 'none'),
+    ],
+)
+@torch.no_grad()
+def test_ablations_shift_as_their_names_say(shift, still_group):
+    torch.manual_seed(0)
+    arch = {**SMALL_ARCH, 'channels': 20, 'shift': shift, 'still_group': still_group}
+    backbone = S2MLP(arch, out_indices=(-1,)).double().eval()
+    image = torch.randn(1, 3, 12, 20, dtype=torch.float64)
+    expected = literal(backbone, image, lambda x: reference.ablated_shift(x, shift, still_group))
+    torch.testing.assert_close(backbone(image)[0], expected, rtol=1e-11, atol=1e-11)
+
+
+def test_groups_without_channels_or_meaning_are_refused():
+    with pytest.raises(ValueError, match=r"channels=4: at least 9, .*'eight_directions'.*accepted"):
+        S2MLP({**SMALL_ARCH, 'channels': 4, 'shift': 'eight_directions', 'still_group': True})
+    with pytest.raises(ValueError, match=r"still_group=True: with shift='none', .*accepted"):
+        S2MLP({**SMALL_ARCH, 'shift': 'none', 'still_group': True})
 
 
 @pytest.mark.parametrize(('field', 'value'), [('depth', 3), ('channels', 6), ('patch_size', 0)])

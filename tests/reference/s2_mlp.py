@@ -27,3 +27,41 @@ def depthwise_convolution(x: torch.Tensor) -> torch.Tensor:
     kernels[3 * quarter :, 0, 2, 1] = 1
     padded = functional.pad(x, (1, 1, 1, 1), mode='replicate')
     return functional.conv2d(padded, kernels, groups=channels)
+
+
+DIRECTIONS = {
+    'four_directions': [(0, 1), (0, -1), (1, 0), (-1, 0)],
+    'eight_directions': [
+        *[(0, 1), (0, -1), (1, 0), (-1, 0)],
+        *[(1, 1), (1, -1), (-1, 1), (-1, -1)],
+    ],
+    'right_and_down': [(0, 1), (1, 0)],
+    'left_and_up': [(0, -1), (-1, 0)],
+    'horizontal': [(0, 1), (0, -1)],
+    'vertical': [(1, 0), (-1, 0)],
+    'right': [(0, 1)],
+    'left': [(0, -1)],
+    'down': [(1, 0)],
+    'up': [(-1, 0)],
+    'none': [(0, 0)],
+}
+
+
+def ablated_shift(x: torch.Tensor, shift: str, still_group: bool) -> torch.Tensor:
+    """Shift (1, C, H, W) as an ablation does, one channel and one token after the other."""
+    directions = DIRECTIONS[shift] + ([(0, 0)] if still_group else [])
+    _, channels, height, width = x.shape
+    shifted = torch.empty_like(x)
+    sizes = [
+        channels // len(directions) + (number < channels % len(directions))
+        for number in range(len(directions))
+    ]
+    group_of_channel = [number for number, size in enumerate(sizes) for _ in range(size)]
+    for channel, group in enumerate(group_of_channel):
+        down, right = directions[group]
+        for row in range(height):
+            for column in range(width):
+                from_row = min(max(row - down, 0), height - 1)
+                from_column = min(max(column - right, 0), width - 1)
+                shifted[0, channel, row, column] = x[0, channel, from_row, from_column]
+    return shifted
