@@ -67,10 +67,12 @@ def _dataset_meta(config: Config, checkpoint_meta: Mapping[str, Any]) -> dict[st
         dataset = dataset['dataset']
     dataset_type = DATASETS.get(dataset['type']) if isinstance(dataset.get('type'), str) else None
     merged: dict[str, Any] = {}
+    # Files of mmdet 2 and mmseg 0 have the names beside their other records.
+    older = {key: checkpoint_meta[key] for key in ('CLASSES', 'PALETTE') if key in checkpoint_meta}
     for source in (
         getattr(dataset_type, 'METAINFO', None),
         dataset.get('metainfo'),
-        checkpoint_meta.get('dataset_meta'),
+        checkpoint_meta.get('dataset_meta') or older,
     ):
         named = {str(key).lower(): value for key, value in (source or {}).items()}
         # Colours belong to the classes they come with.
