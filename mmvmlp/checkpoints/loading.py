@@ -31,7 +31,7 @@ from mmvmlp.checkpoints.reading import (
     extract_state_dict,
     read_checkpoint,
 )
-from mmvmlp.ops import AxialMixing, DenseMixing, SegmentMixing
+from mmvmlp.ops import AxialMixing, DenseMixing, RaftMixing, SegmentMixing
 from mmvmlp.registry import WEIGHT_INITIALIZERS
 
 
@@ -100,7 +100,7 @@ def load_checkpoint(
     Raises:
         FileNotFoundError: If the file does not exist, or was never released.
         ValueError: If ``resample_tokens`` is True and the network has no token mixing of a native
-            size.
+            size, or such whose hidden features grow with it (RaftMLP).
         CheckpointError: If it cannot be downloaded or read, is of an unknown format or another
             family, does not cover the backbone (except for heads and norms of emitted levels), has
             blocks that the backbone lacks, or has no moving average that was asked for.
@@ -215,6 +215,12 @@ def _resample_tokens(
     backbone: VisionMLP, prefix: str, named: NamedTensors, official: OfficialFormat | None
 ) -> None:
     """Replace the weights of token mixing of another native size."""
+    if any(isinstance(module, RaftMixing) for module in backbone.modules()):
+        raise ValueError(
+            f'resample_tokens=True: in {type(backbone).__name__}, the hidden features of token '
+            'mixing grow with its native size, and have no places to interpolate between; '
+            "resolution='resize' and resolution='window' take the weights at any size"
+        )
     layers = {
         name: module
         for name, module in backbone.named_modules()
