@@ -44,11 +44,12 @@ class FineTuningOptions(TrainingOptions):
     """
 
     train: int = 2000
-    val: int = 1000
-    epochs: int = 4
-    batch_size: int = 20
+    val: int = 500
+    epochs: int = 5
+    batch_size: int = 10
+    learning_rate: float = 3e-3
     fine_tuning_epochs: int = 1
-    fine_tuning_rate: float = 5e-4
+    fine_tuning_rate: float = 1e-3
 
 
 def fine_tune(

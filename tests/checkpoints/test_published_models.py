@@ -7,6 +7,7 @@ import torch
 from leaf_configs import CONFIGS
 from mmdet.structures import DetDataSample
 from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import CheckpointLoader
 from mmengine.runner import load_checkpoint as load_with_mmengine
 from mmseg.structures import SegDataSample
 from parity import official_state_dict
@@ -14,6 +15,7 @@ from parity import official_state_dict
 import mmvmlp
 from mmvmlp import ConvMLP
 from mmvmlp.checkpoints import check_starting_checkpoint, check_trained_checkpoint
+from mmvmlp.checkpoints.published import FOLDER_VARIABLE
 from mmvmlp.cli import test as test_command
 from mmvmlp.config.loading import load_config
 from mmvmlp.inference.trained_model import load_trained_model
@@ -198,12 +200,22 @@ def test_training_starts_from_them_with_other_classes():
         check_starting_checkpoint(model, contents, 'published.pth')
 
 
-def test_the_command_tests_them(tmp_path, coco_named_folder, monkeypatch):
-    file, config = tmp_path / 'published.pth', tmp_path / 'small.py'
-    torch.save(published(build('retinanet', 0)), file)
+def test_names_take_the_files(tmp_path, coco_named_folder, monkeypatch):
+    name, config = 'retinanet_conv_mlp_s.coco', tmp_path / 'small.py'
+    trained, model = build('retinanet', 0), build('retinanet', 1)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    torch.save(published(trained), tmp_path / mmvmlp.find_weights(name).file_name)
+    mmvmlp.load_checkpoint(model, name)
+    assert same_tensors(trained, model)
+    backbone = ConvMLP(ConvMLP.small_arch)
+    mmvmlp.load_checkpoint(backbone, name)
+    assert same_tensors(backbone, trained.backbone)
+    loaded = CheckpointLoader.load_checkpoint(f'mmvmlp://{name}')['state_dict']
+    assert loaded.keys() == published(trained)['state_dict'].keys()
+
     options = {'test_dataloader.dataset.pipeline.1.scale': (96, 96)}
     small_config('retinanet', options).dump(config)
-    command = ['test.py', config, file, '--data-root', coco_named_folder, '--work-dir', tmp_path]
+    command = ['test.py', config, name, '--data-root', coco_named_folder, '--work-dir', tmp_path]
     monkeypatch.setattr('sys.argv', [*map(str, command), '--out', str(tmp_path / 'metrics.json')])
     assert test_command.main() == 0
     assert 'coco/bbox_mAP' in (tmp_path / 'metrics.json').read_text()
