@@ -1,6 +1,7 @@
 """ConvMLP's detectors and segmentors, as mmdet 2 and mmseg 0 saved them, load into ours."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from mmvmlp.checkpoints import check_starting_checkpoint, check_trained_checkpoi
 from mmvmlp.checkpoints.published import FOLDER_VARIABLE
 from mmvmlp.cli import test as test_command
 from mmvmlp.config.loading import load_config
+from mmvmlp.engine import StrictCheckpointHook
 from mmvmlp.inference.trained_model import load_trained_model
 
 METHODS = ('mask_rcnn', 'retinanet', 'sem_fpn')
@@ -198,6 +200,13 @@ def test_training_starts_from_them_with_other_classes():
     del contents['state_dict']['backbone.stages.2.blocks.0.connect.weight']
     with pytest.raises(mmvmlp.CheckpointError, match=r'backbone\.stages\.3\.blocks\.0\.local\.w'):
         check_starting_checkpoint(model, contents, 'published.pth')
+
+
+def test_their_training_cannot_be_resumed():
+    model = build('retinanet', 0)
+    runner = SimpleNamespace(model=model, _resume=True, _load_from='published.pth')
+    with pytest.raises(mmvmlp.CheckpointError, match="'published.pth' has no state of a training"):
+        StrictCheckpointHook().after_load_checkpoint(runner, published(model))
 
 
 def test_names_take_the_files(tmp_path, coco_named_folder, monkeypatch):
