@@ -19,11 +19,17 @@ DOCUMENT = 'docs/weights.md'
 
 
 def weights_tables() -> dict[str, str]:
-    """Return Markdown tables by section: of the files, and of weights that do not exist."""
+    """Return Markdown tables by section: of backbones, of models, and of unreleased ones."""
     rows = [weights for family in registered_families() for weights in family.published_weights]
-    released = ['name', 'top-1', 'trained on', 'licence', 'file']
+    released = [row for row in rows if row.is_released]
+    others = ['trained on', 'licence', 'file']
     return {
-        'weights': markdown_table(released, [_released(row) for row in rows if row.is_released]),
+        'weights': markdown_table(
+            ['name', 'top-1', *others], [_released(row) for row in released if not row.method]
+        ),
+        'models': markdown_table(
+            ['name', 'published', *others], [_released(row) for row in released if row.method]
+        ),
         'unreleased': markdown_table(
             ['name', 'top-1', 'why there is no file'],
             [
@@ -39,7 +45,7 @@ def _released(row: PublishedWeights) -> list[str]:
     file = f'[{row.file_name}]({row.address or row.page})'
     return [
         f'`{row.name}`',
-        _accuracy(row),
+        ', '.join(f'{metric} {value}' for metric, value in row.metrics) or _accuracy(row),
         row.training_data + (', distilled' if row.distilled else ''),
         row.licence,
         f'{file}: {row.reason}' if row.reason else file,

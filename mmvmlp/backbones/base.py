@@ -3,7 +3,7 @@
 import inspect
 import itertools
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, ClassVar, cast
 
@@ -358,6 +358,53 @@ class VisionMLP(BaseModule):
             module.eval()
             for parameter in module.parameters():
                 parameter.requires_grad = False
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *arguments: Any, **options: Any
+    ) -> None:
+        """Convert a published backbone, also within a detector that a toolbox loads."""
+        official = self.official_format(state_dict, prefix)
+        if official is not None:
+            published = {
+                key.removeprefix(prefix): state_dict.pop(key)
+                for key in list(state_dict)
+                if key.startswith(prefix)
+            }
+            ours = self.converted(official, published, self.state_dict())
+            state_dict.update({prefix + name: tensor for name, (_, tensor) in ours.items()})
+        super()._load_from_state_dict(state_dict, prefix, *arguments, **options)
+
+    @classmethod
+    def official_format(cls, keys: Container[str], prefix: str = '') -> OfficialFormat | None:
+        """Return the format of published tensors of this family, or None for other tensors.
+
+        Args:
+            keys: Keys of the tensors.
+            prefix: Prefix of the backbone's, such as ``'backbone.'``.
+        """
+        for official in cls.official_formats:
+            if prefix + official.signature in keys:
+                return official
+        return None
+
+    def converted(
+        self,
+        official: OfficialFormat,
+        tensors: Mapping[str, torch.Tensor],
+        expected: Mapping[str, torch.Tensor],
+    ) -> dict[str, tuple[str, torch.Tensor]]:
+        """Convert a published backbone to our names and layout.
+
+        Args:
+            official: One of ``official_formats``.
+            tensors: Published tensors by official key.
+            expected: Tensors of our model by name.
+
+        Returns:
+            By our name: the official key, and the tensor in our layout.
+        """
+        strides = [level.stride for level in self.levels()]
+        return official.our_tensors(tensors, self.depths, strides, expected)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Return the depth of a parameter's layer, for layer-wise learning-rate decay.

@@ -26,6 +26,29 @@ from mmvmlp.registry import MODELS
 
 STRIDES = (4, 8, 16, 32)
 CONV_NORM_CFG = {'type': 'BN'}
+REPOSITORY = 'https://github.com/SHI-Labs/Convolutional-MLPs'
+CHECKPOINTS = 'https://shi-labs.com/projects/convmlp/checkpoints'
+TRAINED_MODELS = (
+    (
+        'mask_rcnn',
+        'COCO',
+        'detection/maskrcnn_convmlp_{}_coco.pth',
+        {'box AP': (38.4, 40.6, 41.7), 'mask AP': (35.7, 37.2, 38.2)},
+    ),
+    (
+        'retinanet',
+        'COCO',
+        'detection/retinanet_convmlp_{}_coco.pth',
+        {'box AP': (37.2, 39.4, 40.2)},
+    ),
+    (
+        'sem_fpn',
+        'ADE20K',
+        'segmentation/sem_fpn_convmlp_{}_ade20k.pth',
+        {'mIoU': (35.8, 38.6, 40.0)},
+    ),
+)
+"""Method, data, file, and published results of variants S, M and L."""
 
 
 @dataclass(frozen=True)
@@ -296,17 +319,33 @@ class ConvMLP(EarlyLevelMLP):
             rearrangements=((r'\.fc[12]\.weight$', reshaped),),
         ),
     )
-    published_weights = tuple(
-        PublishedWeights(
-            name=f'conv_mlp_{variant}.in1k',
-            address='https://shi-labs.com/projects/convmlp/checkpoints/'
-            f'convmlp_{variant}_imagenet.pth',
-            format='official ConvMLP (SHI-Labs/Convolutional-MLPs)',
-            top1=top1,
-            page='https://github.com/SHI-Labs/Convolutional-MLPs',
-            licence='Apache-2.0',
-        )
-        for variant, top1 in (('s', 76.8), ('m', 79.0), ('l', 80.2))
+    published_weights = (
+        *(
+            PublishedWeights(
+                name=f'conv_mlp_{variant}.in1k',
+                address=f'{CHECKPOINTS}/convmlp_{variant}_imagenet.pth',
+                format='official ConvMLP (SHI-Labs/Convolutional-MLPs)',
+                top1=top1,
+                page=REPOSITORY,
+                licence='Apache-2.0',
+            )
+            for variant, top1 in (('s', 76.8), ('m', 79.0), ('l', 80.2))
+        ),
+        *(
+            PublishedWeights(
+                name=f'{method}_conv_mlp_{variant}.{data.lower()}',
+                address=f'{CHECKPOINTS}/{file.format(variant)}',
+                format='official ConvMLP (SHI-Labs/Convolutional-MLPs)',
+                top1=None,
+                page=REPOSITORY,
+                licence='Apache-2.0',
+                training_data=f'ImageNet-1k, {data}',
+                method=method,
+                metrics=tuple((metric, values[size]) for metric, values in results.items()),
+            )
+            for method, data, file, results in TRAINED_MODELS
+            for size, variant in enumerate('sml')
+        ),
     )
 
     def build_stem(self) -> nn.Module:

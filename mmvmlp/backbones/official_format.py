@@ -1,7 +1,7 @@
 """Description of published checkpoint formats, and their conversion to ours."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -51,6 +51,37 @@ class OfficialFormat:
     classifier_keys: str
     constant_keys: str | None = None
     rearrangements: tuple[tuple[str, Rearrangement], ...] = ()
+
+    def our_tensors(
+        self,
+        tensors: Mapping[str, torch.Tensor],
+        depths: Sequence[int],
+        strides: Sequence[int],
+        expected: Mapping[str, torch.Tensor],
+    ) -> dict[str, tuple[str, torch.Tensor]]:
+        """Convert all tensors of a network; those that the model lacks keep their layout.
+
+        Args:
+            tensors: Published tensors by official key.
+            depths: Number of blocks in each stage of our model.
+            strides: Stride of each stage of our model.
+            expected: Tensors of our model by name.
+
+        Returns:
+            By our name: the official key, and the tensor in our layout.
+        """
+        named: dict[str, tuple[str, torch.Tensor]] = {}
+        # Classifier keys come last, so that they do not replace other tensors.
+        for key in sorted(tensors, key=lambda key: bool(re.search(self.classifier_keys, key))):
+            if self.constant_keys and re.search(self.constant_keys, key):
+                continue
+            name, tensor = self.our_name(key, depths, strides), tensors[key]
+            if name in named:
+                name = key
+            if name in expected:
+                tensor = self.our_tensor(name, tensor, expected[name].shape)
+            named[name] = (key, tensor)
+        return named
 
     def our_name(self, official_key: str, depths: Sequence[int], strides: Sequence[int]) -> str:
         """Convert an official key to our name; unknown keys are unchanged.

@@ -12,7 +12,8 @@ class PublishedWeights:
     """A file of published weights.
 
     Attributes:
-        name: Name of network and weights, such as ``'hire_mlp_small.in1k'``.
+        name: Name of network and weights, such as ``'hire_mlp_small.in1k'``; for a detector or
+            segmentor, name of its config and weights, such as ``'mask_rcnn_conv_mlp_s.coco'``.
         address: URL of the file; None where it was never released, or is only linked from
             ``page``.
         format: Name of the file's :class:`~mmvmlp.backbones.official_format.OfficialFormat`; empty
@@ -24,6 +25,9 @@ class PublishedWeights:
         distilled: True if a teacher was used.
         classes: Outputs of the classifier.
         reason: Why there is no address; empty where there is one.
+        method: Method of the detector or segmentor that the file holds, such as ``'mask_rcnn'``;
+            empty for a classifier.
+        metrics: Published results of such a model by metric, in percent.
     """
 
     name: str
@@ -36,11 +40,18 @@ class PublishedWeights:
     distilled: bool = False
     classes: int = 1000
     reason: str = ''
+    method: str = ''
+    metrics: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def model(self) -> str:
+        """Name of the model: of the backbone, or of a detector's or segmentor's config."""
+        return self.name.rpartition('.')[0]
 
     @property
     def network(self) -> str:
         """Name of the backbone."""
-        return self.name.rpartition('.')[0]
+        return self.model.removeprefix(f'{self.method}_')
 
     @property
     def is_released(self) -> bool:

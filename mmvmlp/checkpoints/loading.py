@@ -5,7 +5,6 @@ nothing is loaded partially.
 """
 
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,7 @@ from mmvmlp.checkpoints.reading import (
     extract_state_dict,
     read_checkpoint,
 )
-from mmvmlp.ops import AxialMixing, DenseMixing, SegmentMixing
+from mmvmlp.ops import AxialMixing, DenseMixing, RaftMixing, SegmentMixing
 from mmvmlp.registry import WEIGHT_INITIALIZERS
 
 
@@ -81,7 +80,8 @@ def load_checkpoint(
 
     Accepted are our own checkpoints, of a backbone or of a whole model, and the published formats
     of the backbone's family (``official_formats``). A classifier also loads the published head if
-    the number of classes is the same. On an error the model is unchanged.
+    the number of classes is the same. A published detector or segmentor, which mmdet 2 or mmseg 0
+    saved, must match the whole model. On an error the model is unchanged.
 
     Args:
         model: A :class:`~mmvmlp.VisionMLP`, or a classifier, detector or segmentor whose
@@ -100,7 +100,7 @@ def load_checkpoint(
     Raises:
         FileNotFoundError: If the file does not exist, or was never released.
         ValueError: If ``resample_tokens`` is True and the network has no token mixing of a native
-            size.
+            size, or such whose hidden features grow with it (RaftMLP).
         CheckpointError: If it cannot be downloaded or read, is of an unknown format or another
             family, does not cover the backbone (except for heads and norms of emitted levels), has
             blocks that the backbone lacks, or has no moving average that was asked for.
@@ -125,6 +125,12 @@ def load_checkpoint(
         named=named,
         expected=expected,
     )
+    if official is not None and prefix and _is_published_model(tensors):
+        _refuse_if_different(
+            report,
+            model,
+            'nothing was loaded. Load it into model.backbone to take its backbone only.',
+        )
     _refuse_if_partial(report, backbone, prefix, named)
     matched = set(report.matched)
     with torch.no_grad():
@@ -183,27 +189,38 @@ def _official_tensors(
     prefix: str,
     expected: Mapping[str, torch.Tensor],
 ) -> NamedTensors:
-    named: NamedTensors = {}
-    depths, strides = backbone.depths, [level.stride for level in backbone.levels()]
-    # Classifier keys come last, so that they do not replace other tensors.
-    for key in sorted(tensors, key=lambda key: bool(re.search(official.classifier_keys, key))):
-        if official.constant_keys and re.search(official.constant_keys, key):
-            continue
-        name = official.our_name(key.removeprefix('backbone.'), depths, strides)
-        full = name if name.startswith('head.') else prefix + name
-        if full in named:
-            full = key
-        tensor = tensors[key]
-        if full in expected:
-            tensor = official.our_tensor(name, tensor, expected[full].shape)
-        named[full] = (key, tensor)
+    start = 'backbone.' if any(key.startswith('backbone.') for key in tensors) else ''
+    published = {
+        key.removeprefix(start): tensor for key, tensor in tensors.items() if key.startswith(start)
+    }
+    shapes = {key.removeprefix(prefix): tensor for key, tensor in expected.items()}
+    named = {
+        name if name.startswith('head.') else prefix + name: (start + own, tensor)
+        for name, (own, tensor) in backbone.converted(official, published, shapes).items()
+    }
+    if prefix:
+        # Necks and heads are the toolboxes' own, whose keys are those of mmdet 2 and mmseg 0.
+        others = {key: (key, value) for key, value in tensors.items() if not key.startswith(start)}
+        named.update(others)
     return named
+
+
+def _is_published_model(tensors: Mapping[str, torch.Tensor]) -> bool:
+    """Return True for the tensors of a backbone with a neck or head, in the toolboxes' names."""
+    parts = {key.partition('.')[0] for key in tensors}
+    return 'backbone' in parts and len(parts) > 1
 
 
 def _resample_tokens(
     backbone: VisionMLP, prefix: str, named: NamedTensors, official: OfficialFormat | None
 ) -> None:
     """Replace the weights of token mixing of another native size."""
+    if any(isinstance(module, RaftMixing) for module in backbone.modules()):
+        raise ValueError(
+            f'resample_tokens=True: in {type(backbone).__name__}, the hidden features of token '
+            'mixing grow with its native size, and have no places to interpolate between; '
+            "resolution='resize' and resolution='window' take the weights at any size"
+        )
     layers = {
         name: module
         for name, module in backbone.named_modules()
@@ -257,6 +274,16 @@ def _compare(
     )
 
 
+def _refuse_if_different(report: CheckpointReport, model: nn.Module, advice: str) -> None:
+    """Raise unless the checkpoint matches the whole model."""
+    if report.missing or report.mismatched or report.unexpected:
+        raise CheckpointError(
+            f'the checkpoint does not fit this {type(model).__name__}; {advice}\n{report}'.replace(
+                'tensors loaded', 'tensors fit'
+            )
+        )
+
+
 def _refuse_if_partial(
     report: CheckpointReport, backbone: VisionMLP, prefix: str, named: NamedTensors
 ) -> None:
@@ -308,12 +335,8 @@ def check_trained_checkpoint(
     Raises:
         CheckpointError: If a tensor is missing or unexpected, or differs in shape or kind.
     """
-    report = _compare_unconverted(model, extract_state_dict(contents, origin), origin)
-    if report.missing or report.mismatched or report.unexpected:
-        raise CheckpointError(
-            f'the checkpoint does not fit this {type(model).__name__}; is it for another config?\n'
-            f'{report}'.replace('tensors loaded', 'tensors fit')
-        )
+    report = _compare_whole(model, extract_state_dict(contents, origin), origin)
+    _refuse_if_different(report, model, 'is it for another config?')
 
 
 def check_starting_checkpoint(
@@ -334,7 +357,7 @@ def check_starting_checkpoint(
     """
     if not isinstance(getattr(model, 'backbone', None), VisionMLP):
         return
-    report = _compare_unconverted(model, extract_state_dict(contents, origin), origin)
+    report = _compare_whole(model, extract_state_dict(contents, origin), origin)
     of_backbone = [
         key
         for key in (*report.missing, *(key for key, *_ in report.mismatched))
@@ -393,6 +416,28 @@ def _check_pretrained_module(name: str, module: nn.Module, init_cfg: Mapping[str
             f'the checkpoint in model.{name}.init_cfg does not fit this {type(module).__name__}\n'
             f'{report}'.replace('tensors loaded', 'tensors fit')
         )
+
+
+def _compare_whole(
+    model: nn.Module, tensors: Mapping[str, torch.Tensor], origin: str | Path
+) -> CheckpointReport:
+    """Compare a whole model's tensors as it loads them: its backbone converts official ones."""
+    backbone: Any = getattr(model, 'backbone', None)
+    ours = isinstance(backbone, VisionMLP)
+    official = backbone.official_format(tensors, 'backbone.') if ours else None
+    if official is None:
+        return _compare_unconverted(model, tensors, origin)
+    named: NamedTensors = {
+        key: (key, tensor) for key, tensor in tensors.items() if not key.startswith('backbone.')
+    }
+    published = {
+        key.removeprefix('backbone.'): tensor for key, tensor in tensors.items() if key not in named
+    }
+    for name, (own, tensor) in backbone.converted(
+        official, published, backbone.state_dict()
+    ).items():
+        named[f'backbone.{name}'] = (f'backbone.{own}', tensor)
+    return _compare(f'{official.name} {str(origin)!r}', named, model.state_dict())
 
 
 def _compare_unconverted(

@@ -82,12 +82,14 @@ def _load_from_model_zoo(filename: str, map_location: Any = None) -> dict[str, A
 
 
 def _load_from_publisher(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Load published weights, by name or address, as our classifier names them."""
+    """Load published weights, by name or address; those of a classifier as ours names them."""
     # Only here: a classifier requires mmpretrain.
     from mmvmlp.build import build_classifier
     from mmvmlp.checkpoints.loading import load_checkpoint
 
     weights = find_weights(filename.removeprefix('mmvmlp://'))
+    if weights.method:
+        return _load_from_file_or_address(str(weights_file(weights)), map_location)
     classifier = build_classifier(weights.network, weights.classes)
     matched = load_checkpoint(classifier, weights_file(weights)).matched
     tensors = classifier.state_dict()

@@ -59,9 +59,9 @@ def find_weights(name: str) -> PublishedWeights:
     for weights in known.values():
         if name == weights.address:
             return weights
-    network, _, tag = name.rpartition('.')
-    networks = {weights.network for weights in known.values()}
-    canonical = f'{canonical_name(network, networks)}.{tag}'
+    model, _, tag = name.rpartition('.')
+    models = {weights.model for weights in known.values()}
+    canonical = f'{canonical_name(model, models)}.{tag}'
     if canonical not in known:
         raise ValueError(
             f'{name!r} is not the name of published weights{suggestion(name, known)}; '

@@ -26,7 +26,10 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument('--config', required=True, help='config file of the model')
     parser.add_argument(
-        '--checkpoint', required=True, metavar='FILE', help='checkpoint of a whole trained model'
+        '--checkpoint',
+        required=True,
+        metavar='FILE',
+        help='checkpoint of a whole trained model, or the name of a published one',
     )
     parser.add_argument(
         '--out-dir', required=True, type=Path, metavar='DIR', help='folder for what is written'

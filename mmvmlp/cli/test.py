@@ -5,11 +5,12 @@ from pathlib import Path
 
 from mmengine import fileio
 
+from mmvmlp.checkpoints import checkpoint_file
 from mmvmlp.cli.arguments import add_run_options
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.config.launcher import set_launcher
 from mmvmlp.config.loading import load_config, set_data_root
-from mmvmlp.config.required_files import check_checkpoint_exists, check_data
+from mmvmlp.config.required_files import check_data
 from mmvmlp.config.settings import (
     build_runner,
     set_drawing,
@@ -28,7 +29,9 @@ def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_run_options(parser)
-    parser.add_argument('checkpoint', help='checkpoint of a whole trained model')
+    parser.add_argument(
+        'checkpoint', help='checkpoint of a whole trained model, or the name of a published one'
+    )
     parser.add_argument('--out', metavar='FILE', type=Path, help='write the metrics as JSON')
     parser.add_argument(
         '--tta', action='store_true', help="test-time augmentation with the config's tta_pipeline"
@@ -70,7 +73,7 @@ def main() -> int:
         set_log(config)
         if arguments.out:
             check_file_can_be_written(arguments.out, '--out')
-        check_checkpoint_exists(arguments.checkpoint)
+        checkpoint = checkpoint_file(arguments.checkpoint)
         if arguments.data_root is not None:
             set_data_root(config, arguments.data_root)
         if arguments.show_dir is not None:
@@ -84,7 +87,7 @@ def main() -> int:
             exported = ExportedModelHook(arguments.exported, arguments.runtime, arguments.precision)
         if arguments.tta:
             set_test_time_augmentation(config)
-        config.load_from = arguments.checkpoint
+        config.load_from = str(checkpoint)
         config.resume = False
         set_strict_checkpoints(config)
         check_data(config, ('test',))

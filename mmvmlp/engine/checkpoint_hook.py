@@ -10,6 +10,7 @@ from mmengine.runner import find_latest_checkpoint
 from mmengine.runner.base_loop import BaseLoop
 
 from mmvmlp.checkpoints import (
+    CheckpointError,
     check_averaged_weights,
     check_optimizer_state,
     check_pretrained_modules,
@@ -56,6 +57,11 @@ class StrictCheckpointHook(Hook):
         check(model, checkpoint, origin)
         if not runner._resume:
             return
+        if 'message_hub' not in checkpoint:
+            raise CheckpointError(
+                f'checkpoint {str(origin)!r} has no state of a training to resume; start from it '
+                'with load_from'
+            )
         if averaged := checkpoint.get('ema_state_dict'):
             check_averaged_weights(model, averaged, origin)
         drop_outside_checkpoints(checkpoint.get('message_hub'), runner.work_dir)

@@ -10,7 +10,12 @@ from mmengine.config import Config
 from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 
-from mmvmlp.checkpoints import check_trained_checkpoint, extract_state_dict, read_checkpoint
+from mmvmlp.checkpoints import (
+    check_trained_checkpoint,
+    checkpoint_file,
+    extract_state_dict,
+    read_checkpoint,
+)
 
 
 def load_trained_model(config: Config, checkpoint: str | Path, device: str) -> BaseModel:
@@ -21,7 +26,7 @@ def load_trained_model(config: Config, checkpoint: str | Path, device: str) -> B
 
     Args:
         config: As the toolbox's ``test.py`` takes it.
-        checkpoint: Of the whole model, as training writes it.
+        checkpoint: Of the whole model, as training writes it; or the name of a published one.
         device: ``'cpu'``, ``'cuda'`` or one GPU, ``'cuda:1'``.
 
     Returns:
@@ -33,7 +38,7 @@ def load_trained_model(config: Config, checkpoint: str | Path, device: str) -> B
         ValueError: If the device is not there.
     """
     _check_device(device)
-    contents = read_checkpoint(checkpoint)
+    contents = read_checkpoint(checkpoint_file(checkpoint))
     init_default_scope(config.get('default_scope') or 'mmengine')
     # As the runner does: mmpretrain's configs have it beside the model.
     config.model.setdefault('data_preprocessor', config.get('data_preprocessor'))
@@ -67,10 +72,12 @@ def _dataset_meta(config: Config, checkpoint_meta: Mapping[str, Any]) -> dict[st
         dataset = dataset['dataset']
     dataset_type = DATASETS.get(dataset['type']) if isinstance(dataset.get('type'), str) else None
     merged: dict[str, Any] = {}
+    # Files of mmdet 2 and mmseg 0 have the names beside their other records.
+    older = {key: checkpoint_meta[key] for key in ('CLASSES', 'PALETTE') if key in checkpoint_meta}
     for source in (
         getattr(dataset_type, 'METAINFO', None),
         dataset.get('metainfo'),
-        checkpoint_meta.get('dataset_meta'),
+        checkpoint_meta.get('dataset_meta') or older,
     ):
         named = {str(key).lower(): value for key, value in (source or {}).items()}
         # Colours belong to the classes they come with.

@@ -8,6 +8,7 @@ from mmvmlp.cli.errors import one_clear_error
 from projects.resolution_study import detection
 from projects.resolution_study.classification import NETWORKS, SIZES, TrainingOptions, classify
 from projects.resolution_study.detection import detect
+from projects.resolution_study.finetuning import FINE_TUNED, FineTuningOptions, fine_tune
 from projects.resolution_study.report import write_report
 
 PROJECT = Path(__file__).resolve().parent
@@ -53,26 +54,21 @@ def parse_arguments() -> argparse.Namespace:
     added.add_argument(
         '--sizes', type=int, nargs='+', default=list(SIZES), metavar='PIXELS', help='test sizes'
     )
-    added.add_argument(
-        '--data',
-        type=Path,
-        default=Path('data/digit_classes_128'),
-        metavar='DIR',
-        help='folder of the images; generated if missing',
-    )
-    defaults = TrainingOptions()
-    added.add_argument(
-        '--train', type=int, default=defaults.train, metavar='N', help='training images'
-    )
-    added.add_argument(
-        '--val', type=int, default=defaults.val, metavar='N', help='validation images'
-    )
-    added.add_argument(
-        '--epochs', type=int, default=defaults.epochs, metavar='N', help='epochs of each training'
-    )
+    add_data_options(added, TrainingOptions(), Path('data/digit_classes_128'))
     added.add_argument(
         '--jobs', type=int, default=1, metavar='N', help='number of parallel trainings'
     )
+
+    added = command(
+        'fine-tune',
+        run_fine_tune,
+        'fine-tune classifiers at a larger size, with token mixing resized or resampled',
+        'finetuning.json',
+    )
+    added.add_argument(
+        '--networks', nargs='+', default=list(FINE_TUNED), metavar='NAME', help='networks to train'
+    )
+    add_data_options(added, FineTuningOptions(), Path('data/digit_classes_fine_tuning'))
 
     added = command(
         'detect',
@@ -121,6 +117,27 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def add_data_options(
+    parser: argparse.ArgumentParser, defaults: TrainingOptions, data: Path
+) -> None:
+    """Add the options of images and trainings."""
+    parser.add_argument(
+        '--data',
+        type=Path,
+        default=data,
+        metavar='DIR',
+        help='folder of the images; generated if missing',
+    )
+    for name, text in (
+        ('train', 'training images'),
+        ('val', 'validation images'),
+        ('epochs', 'epochs of each training'),
+    ):
+        parser.add_argument(
+            f'--{name}', type=int, default=getattr(defaults, name), metavar='N', help=text
+        )
+
+
 def run_classify(arguments: argparse.Namespace) -> None:
     """Train and test classifiers."""
     classify(
@@ -131,6 +148,18 @@ def run_classify(arguments: argparse.Namespace) -> None:
         sizes=arguments.sizes,
         options=TrainingOptions(arguments.train, arguments.val, arguments.epochs),
         jobs=arguments.jobs,
+    )
+    print(f'The records are in {arguments.out}')
+
+
+def run_fine_tune(arguments: argparse.Namespace) -> None:
+    """Train classifiers, and fine-tune them at a larger size."""
+    fine_tune(
+        arguments.out,
+        arguments.data,
+        seeds=arguments.seeds,
+        networks=arguments.networks,
+        options=FineTuningOptions(arguments.train, arguments.val, arguments.epochs),
     )
     print(f'The records are in {arguments.out}')
 

@@ -110,7 +110,7 @@ def classify(
     """
     options = options or TrainingOptions()
     check_names('networks', networks, NETWORKS)
-    _check_numbers(seeds, sizes, options, jobs)
+    check_numbers(seeds, sizes, options, jobs)
     settings = {
         **asdict(options),
         'native_size': NATIVE_SIZE,
@@ -133,9 +133,14 @@ def classify(
         report(f'{done} of {len(trainings)}: {_line(records)}')
 
 
-def _check_numbers(
+def check_numbers(
     seeds: Sequence[int], sizes: Sequence[int], options: TrainingOptions, jobs: int
 ) -> None:
+    """Refuse numbers that are not accepted.
+
+    Raises:
+        ValueError: With what is accepted.
+    """
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise ValueError(f'seeds {list(seeds)!r}: distinct integers of at least 0 are accepted')
     if not sizes or min(sizes) < 32 or max(sizes) > IMAGE_SIZE:
@@ -184,17 +189,18 @@ def family_of(network: str) -> type[VisionMLP]:
     return next(family for family in registered_families() if family.__name__ == network)
 
 
-def classifier_config(network: str, policy: str) -> dict[str, Any]:
+def classifier_config(network: str, policy: str, **changed: Any) -> dict[str, Any]:
     """Return the config of a network's classifier with ten classes.
 
     Args:
         network: A name in :data:`NETWORKS`.
         policy: An image-size policy, or :data:`SIZE_FREE`.
+        **changed: Fields of the architecture to change.
     """
     family = family_of(network)
     backbone: dict[str, Any] = {
         'type': f'mmvmlp.{network}',
-        'arch': NETWORKS[network],
+        'arch': {**NETWORKS[network], **changed},
         'out_indices': (-1,),
         'out_norm': family.has_final_norm,
         'resolution': None if policy == SIZE_FREE else policy,
@@ -243,7 +249,8 @@ def train_and_test(
     """
     size_free = family_of(network).size_free
     start = time.monotonic()
-    trained = _train(network, seed, data, work_dir, options, SIZE_FREE if size_free else 'native')
+    config = classifier_config(network, SIZE_FREE if size_free else 'native')
+    trained = train(config, seed, data, work_dir / f'{network}_seed{seed}', options)
     seconds = time.monotonic() - start
     models = {}
     for policy in (SIZE_FREE,) if size_free else POLICIES:
@@ -256,7 +263,7 @@ def train_and_test(
             for policy, model in models.items()
             if policy != 'native' or size == NATIVE_SIZE
         }
-        for policy, accuracy in _accuracies(tested, data, size).items():
+        for policy, accuracy in accuracies(tested, data, size).items():
             records.append(
                 {
                     'network': network,
@@ -272,24 +279,44 @@ def train_and_test(
     return records
 
 
-def _train(
-    network: str, seed: int, data: Path, work_dir: Path, options: TrainingOptions, policy: str
+def train(
+    config: Mapping[str, Any],
+    seed: int,
+    data: Path,
+    work_dir: Path,
+    options: TrainingOptions,
+    size: int = NATIVE_SIZE,
+    load_from: Path | None = None,
 ) -> nn.Module:
+    """Train a classifier.
+
+    Args:
+        config: From :func:`classifier_config`.
+        seed: Seed of weights, order and crops.
+        data: Folder of the images.
+        work_dir: Folder for log and checkpoint.
+        options: Options of the training.
+        size: Side of the images in pixels.
+        load_from: Checkpoint of the weights to start from; by default they are random.
+
+    Returns:
+        The trained classifier.
+    """
     # As on ImageNet, objects vary in size. No flips, since mirrored digits are not digits.
     crop = {
         'type': 'RandomResizedCrop',
-        'scale': NATIVE_SIZE,
+        'scale': size,
         'crop_ratio_range': (0.4, 1.0),
         'aspect_ratio_range': (0.9, 1.1),
         'interpolation': 'area',
     }
     # Denormal gradients are slow on CPUs.
     torch.set_flush_denormal(True)
-    name = f'{network}_seed{seed}'
     runner = Runner(
-        model=classifier_config(network, policy),
-        work_dir=str(work_dir / name),
-        experiment_name=name,
+        model=dict(config),
+        work_dir=str(work_dir),
+        experiment_name=work_dir.name,
+        load_from=None if load_from is None else str(load_from),
         train_dataloader=_loader(data, 'train', crop, options.batch_size),
         train_cfg={'by_epoch': True, 'max_epochs': options.epochs},
         optim_wrapper={
@@ -356,8 +383,14 @@ def _loader(data: Path, split: str, resize: Mapping[str, Any], batch_size: int) 
 
 
 @torch.inference_mode()
-def _accuracies(models: Mapping[str, Any], data: Path, size: int) -> dict[str, float]:
-    """Return the accuracy of each model on validation images of a size."""
+def accuracies(models: Mapping[str, Any], data: Path, size: int) -> dict[str, float]:
+    """Return the accuracy of each model on validation images of a size.
+
+    Args:
+        models: Classifiers by name, in evaluation mode.
+        data: Folder of the images.
+        size: Side of the images in pixels.
+    """
     init_default_scope('mmpretrain')
     resize = {'type': 'Resize', 'scale': (size, size), 'interpolation': 'area'}
     loader = Runner.build_dataloader(_loader(data, 'val', resize, VAL_BATCH_SIZE))

@@ -23,14 +23,17 @@ from projects.resolution_study.classification import (
     family_of,
 )
 from projects.resolution_study.detection import METRICS
+from projects.resolution_study.finetuning import WAYS
 from projects.resolution_study.records import Record, read_records
 
 CLASSIFICATION = 'resolution_classification'
 DETECTION = 'resolution_detection'
+FINE_TUNING = 'resolution_finetuning'
 NO_RECORDS = 'Not measured yet.'
 MEASURED = {
     CLASSIFICATION: ('accuracy', 'parameters', 'seconds_train'),
     DETECTION: (*METRICS, 'config', 'trained_at', 'parameters', 'seconds_train'),
+    FINE_TUNING: ('accuracy', 'accuracy_before', 'accuracy_native', 'parameters'),
 }
 """Fields of the records used in tables, by file."""
 
@@ -178,8 +181,9 @@ def write_report(data: Path, document: Path, images: Path) -> None:
     """Write the tables into the document, and the plots.
 
     Args:
-        data: Folder of the records, ``resolution_classification.json`` and
-            ``resolution_detection.json``. Missing records are noted in the document.
+        data: Folder of the records, ``resolution_classification.json``,
+            ``resolution_finetuning.json`` and ``resolution_detection.json``. Missing records are
+            noted in the document.
         document: Document with tables between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``.
         images: Folder of the plots.
 
@@ -214,7 +218,7 @@ def sections(data: Path) -> dict[str, str]:
     """
     contents = dict.fromkeys(
         (
-            *('networks', 'accuracy', 'drop', 'difference'),
+            *('networks', 'accuracy', 'drop', 'difference', 'fine_tuning'),
             *('detectors', 'detection_box', 'detection_mask'),
         ),
         NO_RECORDS,
@@ -235,6 +239,8 @@ def sections(data: Path) -> dict[str, str]:
             signed=True,
         )
         contents['difference'] = _table_of_differences(measurements)
+    if records := _records(data, FINE_TUNING):
+        contents['fine_tuning'] = _table_of_fine_tuning(records)
     if records := _records(data, DETECTION):
         contents['detectors'] = _table_of_detectors(records)
         for name, measure in (('detection_box', 'bbox_mAP'), ('detection_mask', 'segm_mAP')):
@@ -247,11 +253,12 @@ def _records(data: Path, name: str) -> list[Record]:
     """Return the records of a file; none if it does not exist."""
     file = data / f'{name}.json'
     records = read_records(file)[1] if file.exists() else []
+    policies = WAYS if name == FINE_TUNING else (*POLICIES, SIZE_FREE)
     for record in records:
         lacking = [key for key in MEASURED[name] if key not in record]
         if lacking:
             raise ValueError(f'{str(file)!r} has a record without {", ".join(lacking)}: {record}')
-        for key, known in (('network', TITLES), ('policy', (*POLICIES, SIZE_FREE))):
+        for key, known in (('network', TITLES), ('policy', policies)):
             if record[key] not in known:
                 raise ValueError(
                     f'{str(file)!r} has a record with {key} {record[key]!r}: accepted are '
@@ -343,6 +350,38 @@ def _table_of_differences(measurements: Measurements) -> str:
         ]
         rows.append([TITLES[network], *(found.text(True) if found else '' for found in spreads)])
     return markdown_table(['network', *map(str, others), 'mean of these sizes'], rows)
+
+
+def _table_of_fine_tuning(records: Sequence[Record]) -> str:
+    """Return what fine-tuning at the larger size gives, in a row for each network and way."""
+    (size,) = {record['size'] for record in records}
+    native, before, after = (
+        Measurements(records, measure)
+        for measure in ('accuracy_native', 'accuracy_before', 'accuracy')
+    )
+    rows = []
+    for network in after.networks:
+        for way in WAYS:
+            of_way = [r for r in records if (r['network'], r['policy']) == (network, way)]
+            difference = after.difference(network, (way, size), ('resize', size))
+            rows.append(
+                [
+                    TITLES[network],
+                    f'`{way}`' if way == 'resize' else way,
+                    f'{of_way[0]["parameters"]:,}',
+                    str(len(of_way)),
+                    *(
+                        spread.text() if (spread := found.spread(network, way, size)) else ''
+                        for found in (native, before, after)
+                    ),
+                    difference.text(True) if difference and way != 'resize' else '',
+                ]
+            )
+    headings = [
+        *('network', 'token mixing', 'parameters', 'seeds', f'at {NATIVE_SIZE}, before'),
+        *(f'at {size}, before', f'at {size}, after', 'resampled − `resize`'),
+    ]
+    return markdown_table(headings, rows)
 
 
 def plot_by_size(measurements: Measurements, label: str, native: int | None) -> Figure:

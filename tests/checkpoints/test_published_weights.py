@@ -6,6 +6,7 @@ import socket
 import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import timm
@@ -171,6 +172,22 @@ def test_metafiles_have_addresses_and_accuracies_of_the_table():
             assert row in candidates
             # timm's measurements differ a little from the papers'.
             assert row.top1 == pytest.approx(model.results[0].metrics['Top 1 Accuracy'], abs=0.5)
+
+
+def test_metafiles_have_addresses_and_results_of_trained_models():
+    from modelindex.load_model_index import load
+
+    rows = {row.model: row for row in published_weights().values() if row.method}
+    index = load('model-index.yml')
+    index.build_models_with_collections()
+    found = set()
+    for model in index.models:
+        row = rows.get(Path(model.config).stem)
+        if row is not None:
+            assert model.weights == row.address
+            assert model.results[0].metrics == dict(row.metrics)
+            found.add(row.model)
+    assert found == rows.keys()
 
 
 def test_every_file_that_timm_has_is_listed():

@@ -93,3 +93,13 @@ def test_another_size_is_refused_by_default_and_another_width_always(family):
     wider = family(arch={**family.small_arch, 'channels': doubled, 'image_size': 96})
     with pytest.raises(CheckpointError, match='of different shape'):
         mmvmlp.load_checkpoint(wider, weights, resample_tokens=True)
+
+
+@pytest.mark.parametrize(
+    ('family', 'reason'),
+    [(mmvmlp.RaftMLP, 'grow with its native size'), (mmvmlp.HireMLP, 'no token mixing of a nat')],
+)
+def test_networks_that_cannot_be_resampled_say_why(family, reason):
+    model = family(family.small_arch)
+    with pytest.raises(ValueError, match=f'resample_tokens=True: .*{family.__name__}.*{reason}'):
+        mmvmlp.load_checkpoint(model, model.state_dict(), resample_tokens=True)

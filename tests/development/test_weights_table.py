@@ -12,8 +12,9 @@ def test_page_lists_every_name_and_address():
     for table in tables.values():
         assert table in page, 'run python -m development.weights_table'
     rows = published_weights().values()
-    assert all(f'| `{name}` |' in tables['weights'] for name in list_weights())
-    assert all(f']({row.address})' in tables['weights'] for row in rows if row.address)
+    of_files = tables['weights'] + tables['models']
+    assert all(f'| `{name}` |' in of_files for name in list_weights())
+    assert all(f']({row.address})' in of_files for row in rows if row.address)
     assert all(f'| `{row.name}` |' in tables['unreleased'] for row in rows if not row.format)
     assert '| `hire_mlp_small.in1k` | 82.1 | ImageNet-1k | MIT badge' in page
     assert '| `resmlp_s12.distilled_in1k` | 77.8 | ImageNet-1k, distilled | Apache-2.0 |' in page

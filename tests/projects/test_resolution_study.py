@@ -10,9 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from projects.resolution_study import classification
+from projects.resolution_study import classification, finetuning
 from projects.resolution_study.classification import TrainingOptions, classify
 from projects.resolution_study.detection import detect
+from projects.resolution_study.finetuning import FineTuningOptions, fine_tune
 from projects.resolution_study.records import RecordFile, read_records
 from projects.resolution_study.report import (
     NO_RECORDS,
@@ -147,6 +148,50 @@ def test_parameters_do_not_depend_on_the_policy():
         assert all(shape == shapes[0] for shape in shapes)
 
 
+def test_fine_tuning_starts_from_equal_accuracies_and_is_resumed(tmp_path, monkeypatch):
+    for module in (classification, finetuning):
+        monkeypatch.setattr(module, 'NETWORKS', TINY)
+    lines, out = [], tmp_path / 'records' / 'finetuning.json'
+
+    def call(**changed):
+        options = FineTuningOptions(train=20, val=10, epochs=1, batch_size=10)
+        arguments = {'seeds': (0,), 'networks': ('MLPMixer',), 'options': options, **changed}
+        fine_tune(out, tmp_path / 'data', **arguments, report=lines.append)
+        return read_records(out)[1]
+
+    resampled, resized = call()
+    assert (resampled['policy'], resized['policy']) == ('resampled', 'resize')
+    assert resampled['accuracy_before'] == resized['accuracy_before']
+    assert resampled['parameters'] > resized['parameters']
+    tensors = [
+        torch.load(folder / 'epoch_1.pth', weights_only=False)['state_dict']
+        for folder in (out.with_suffix('') / 'MLPMixer_seed0' / way for way in finetuning.WAYS)
+    ]
+    # 4x4 tokens of 64 pixels, and 6x6 of 96.
+    key = 'backbone.stages.0.blocks.0.token_mixing.fc1.weight'
+    assert [state[key].shape[1] for state in tensors] == [16, 36]
+    assert call() == [resampled, resized]
+    assert len(lines) == 1
+    with pytest.raises(ValueError, match="'S2MLP'.*accepted are SMLPNet, ResMLP, MLPMixer"):
+        call(networks=('S2MLP',))
+
+
+def test_table_of_fine_tuning_compares_seed_by_seed(tmp_path):
+    RecordFile(tmp_path / 'resolution_finetuning.json', {}).add(
+        {**record('ResMLP', seed, way, 96, value), 'accuracy_before': 0.5, 'accuracy_native': 0.6}
+        for seed, way, value in [
+            *((0, 'resize', 0.7), (0, 'resampled', 0.8)),
+            *((1, 'resize', 0.6), (1, 'resampled', 0.6)),
+        ]
+    )
+    assert sections(tmp_path)['fine_tuning'].splitlines()[2:] == [
+        '| ResMLP | `resize` | 1,234,567 | 2 | 60.0 (60.0 to 60.0) | 50.0 (50.0 to 50.0) | '
+        '65.0 (60.0 to 70.0) |  |',
+        '| ResMLP | resampled | 1,234,567 | 2 | 60.0 (60.0 to 60.0) | 50.0 (50.0 to 50.0) | '
+        '70.0 (60.0 to 80.0) | +5.0 (+0.0 to +10.0) |',
+    ]
+
+
 def record(network, seed, policy, size, value):
     return {
         **{'network': network, 'seed': seed, 'policy': policy, 'size': size, 'accuracy': value},
@@ -221,7 +266,7 @@ def test_document_matches_the_records(tmp_path):
 def test_missing_records_are_noted_in_the_document(folder):
     (folder / 'resolution_detection.json').unlink()
     write_report(folder, folder / 'resolution.md', folder)
-    assert (folder / 'resolution.md').read_text().count(NO_RECORDS) == 3
+    assert (folder / 'resolution.md').read_text().count(NO_RECORDS) == 4
 
 
 @pytest.mark.parametrize(
@@ -262,7 +307,7 @@ def test_mean_over_sizes_uses_seeds_with_all_sizes():
 def test_empty_record_file_counts_as_missing(folder):
     RecordFile(folder / 'resolution_detection.json', {}).path.unlink()
     RecordFile(folder / 'resolution_detection.json', {}).add([])
-    assert list(sections(folder).values()).count(NO_RECORDS) == 3
+    assert list(sections(folder).values()).count(NO_RECORDS) == 4
 
 
 @pytest.mark.parametrize(
