@@ -25,7 +25,7 @@ from torch import nn
 from mmvmlp.backbones.base import VisionMLP, registered_families
 from mmvmlp.datasets.digit_scenes import make_digit_scenes
 from mmvmlp.datasets.loading import BACKEND_NAME
-from projects.resolution_study.records import Record, RecordFile, check_names
+from projects.records import Record, RecordFile, check_names
 
 NATIVE_SIZE = 64
 IMAGE_SIZE = 128
@@ -33,6 +33,9 @@ SIZES = (48, 56, 64, 80, 96, 128)
 POLICIES = ('native', 'resize', 'window')
 SIZE_FREE = 'size-free'
 """Used in place of a policy for networks that need none."""
+
+FIELDS = ('network', 'seed', 'policy', 'size')
+"""Fields that identify a record."""
 
 ARCHITECTURES: dict[str, Mapping[str, Any]] = {
     'SMLPNet': {'depths': [2, 2, 2, 2], 'channels': 24, 'image_size': NATIVE_SIZE},
@@ -117,7 +120,7 @@ def classify(
         'image_size': IMAGE_SIZE,
         'architectures': {network: NETWORKS[network] for network in networks},
     }
-    file = RecordFile(out, settings)
+    file = RecordFile(out, settings, FIELDS)
     make_digit_scenes(data, 'imagenet', options.train, options.val, IMAGE_SIZE, progress=False)
     trainings = [
         (network, seed)
@@ -146,7 +149,7 @@ def _check_numbers(
 
 
 def _key(record: Record) -> Record:
-    return {name: record[name] for name in ('network', 'seed', 'policy', 'size')}
+    return {name: record[name] for name in FIELDS}
 
 
 def _line(records: Sequence[Record]) -> str:

@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
+from projects.records import RecordFile, read_records
 from projects.resolution_study import classification
-from projects.resolution_study.classification import TrainingOptions, classify
+from projects.resolution_study.classification import FIELDS, TrainingOptions, classify
 from projects.resolution_study.detection import detect
-from projects.resolution_study.records import RecordFile, read_records
 from projects.resolution_study.report import (
     NO_RECORDS,
     Measurements,
@@ -51,7 +51,7 @@ def test_every_policy_is_tested_at_every_size_and_resumed(study, tmp_path):
     out, lines = study()
     assert len(lines) == 2
     assert lines[0].startswith('1 of 2: MLPMixer, seed 0, ')
-    records = read_records(out)[1]
+    records = read_records(out, FIELDS)[1]
     keys = [(record['network'], record['policy'], record['size']) for record in records]
     assert keys == [
         ('MLPMixer', 'native', 64),
@@ -68,13 +68,13 @@ def test_every_policy_is_tested_at_every_size_and_resumed(study, tmp_path):
     assert study()[1] == []
     assert out.read_bytes() == written
     assert len(study(networks=('S2MLP',), seeds=(1, 0))[1]) == 1
-    assert [record for record in read_records(out)[1] if record['seed'] == 0] == records
+    assert [record for record in read_records(out, FIELDS)[1] if record['seed'] == 0] == records
 
 
 def test_the_same_seed_gives_the_same_records(study):
     def accuracies():
         out, _ = study(networks=('MLPMixer',), options=TrainingOptions(20, 10, 2, 10))
-        return [record['accuracy'] for record in read_records(out)[1]], out
+        return [record['accuracy'] for record in read_records(out, FIELDS)[1]], out
 
     first, out = accuracies()
     out.unlink()
@@ -88,7 +88,7 @@ def test_processes_side_by_side(study, monkeypatch):
     monkeypatch.undo()
     out, lines = study(networks=('ResMLP', 'S2MLP'), jobs=2)
     assert len(lines) == 2
-    assert {record['network'] for record in read_records(out)[1]} == {'ResMLP', 'S2MLP'}
+    assert {record['network'] for record in read_records(out, FIELDS)[1]} == {'ResMLP', 'S2MLP'}
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_records_with_other_settings_are_refused(study):
 
 def test_a_network_joins_the_records_of_others(tmp_path):
     def architectures(**given):
-        return RecordFile(tmp_path / 'records.json', {'architectures': given})
+        return RecordFile(tmp_path / 'records.json', {'architectures': given}, FIELDS)
 
     architectures(MLPMixer={'depth': 4}).add([])
     architectures(S2MLP={'depth': 5}).add([])
@@ -169,7 +169,7 @@ RECORDS = [
 def folder(tmp_path):
     """Records of both parts, and a document with markers."""
     for name in ('resolution_classification', 'resolution_detection'):
-        RecordFile(tmp_path / f'{name}.json', {}).add(RECORDS)
+        RecordFile(tmp_path / f'{name}.json', {}, FIELDS).add(RECORDS)
     shutil.copy(DOCUMENT, tmp_path / 'resolution.md')
     return tmp_path
 
@@ -243,7 +243,7 @@ def test_missing_records_are_noted_in_the_document(folder):
 def test_incomplete_study_lists_missing_measurements(folder, is_there, missing):
     for name in ('resolution_classification', 'resolution_detection'):
         (folder / f'{name}.json').unlink()
-        RecordFile(folder / f'{name}.json', {}).add(filter(is_there, RECORDS))
+        RecordFile(folder / f'{name}.json', {}, FIELDS).add(filter(is_there, RECORDS))
     write_report(folder, folder / 'resolution.md', folder)
     contents = sections(folder)
     for name in ('accuracy', 'detection_box', 'detection_mask'):
@@ -260,8 +260,8 @@ def test_mean_over_sizes_uses_seeds_with_all_sizes():
 
 
 def test_empty_record_file_counts_as_missing(folder):
-    RecordFile(folder / 'resolution_detection.json', {}).path.unlink()
-    RecordFile(folder / 'resolution_detection.json', {}).add([])
+    RecordFile(folder / 'resolution_detection.json', {}, FIELDS).path.unlink()
+    RecordFile(folder / 'resolution_detection.json', {}, FIELDS).add([])
     assert list(sections(folder).values()).count(NO_RECORDS) == 3
 
 
@@ -275,7 +275,7 @@ def test_empty_record_file_counts_as_missing(folder):
 )
 def test_invalid_records_are_refused(folder, changed, message):
     strange = {k: v for k, v in {**RECORDS[0], **changed}.items() if v is not None}
-    RecordFile(folder / 'resolution_classification.json', {}).add([strange])
+    RecordFile(folder / 'resolution_classification.json', {}, FIELDS).add([strange])
     before = (folder / 'resolution.md').read_text()
     with pytest.raises(ValueError, match=rf'resolution_classification\.json.*{message}'):
         write_report(folder, folder / 'resolution.md', folder)
@@ -330,14 +330,14 @@ def test_detection_trains_once_and_tests_each_size(tmp_path, digits_folder):
             Path.cwd(), tmp_path / 'out.json', seeds=(3,), sizes=sizes, config_options=options,
             configs='configs/mask_rcnn_hire_mlp_t_digits.py', report=lines.append,
         )  # fmt: skip
-        return read_records(tmp_path / 'out.json')[1]
+        return read_records(tmp_path / 'out.json', FIELDS)[1]
 
     trained = tmp_path / 'out' / 'mask_rcnn_hire_mlp_t_digits_seed3' / 'training.json'
     first = call((160,))
     seconds = json.loads(trained.read_text())['seconds']
     assert call((160, 224))[0] == first[0]
     assert len(lines) == 2
-    records = read_records(tmp_path / 'out.json')[1]
+    records = read_records(tmp_path / 'out.json', FIELDS)[1]
     assert [(r['policy'], r['size'], r['seed']) for r in records] == [
         ('size-free', 160, 3),
         ('size-free', 224, 3),
