@@ -1,0 +1,161 @@
+"""Train the variants of the ablations on images of one digit, all for the same number of steps."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from mmengine.registry import MODELS
+from mmengine.runner import set_random_seed
+
+from mmvmlp.backbones.base import registered_families
+from projects import digit_images
+from projects.ablations.published import ABLATIONS, Variant
+from projects.records import Record, RecordFile, check_names
+
+FIELDS = ('network', 'variant', 'seed')
+"""Fields that identify a record."""
+
+
+@dataclass(frozen=True)
+class TrainingOptions(digit_images.TrainingOptions):
+    """Options of the study.
+
+    Attributes:
+        val: Number of validation images, used for testing.
+        batch_size: Images per step.
+        steps: Number of steps of each training.
+    """
+
+    val: int = 2000
+    batch_size: int = 20
+    steps: int = 800
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training of the study.
+
+    Attributes:
+        network: Class of the network.
+        variant: Variant of the network.
+        seed: Seed of weights, order and crops.
+    """
+
+    network: str
+    variant: Variant
+    seed: int
+
+    @property
+    def key(self) -> Record:
+        """Fields that identify its record."""
+        return {'network': self.network, 'variant': self.variant.name, 'seed': self.seed}
+
+
+def train_ablations(
+    names: Sequence[str],
+    out: Path,
+    data: Path,
+    *,
+    seeds: int = 3,
+    options: TrainingOptions | None = None,
+    jobs: int = 1,
+    report: Callable[[str], None] = print,
+) -> None:
+    """Train the variants of some ablations, and what they are compared with, once per seed.
+
+    Args:
+        names: Names in :data:`~projects.ablations.published.ABLATIONS`.
+        out: JSON file of the records; trainings recorded there are not repeated.
+        data: Folder of the images; generated if missing.
+        seeds: Number of seeds, from 0.
+        options: Options of the trainings.
+        jobs: Trainings side by side, each in a process of its own with one thread.
+        report: Called with a line after every training.
+
+    Raises:
+        FileExistsError: If `data` has other contents.
+        ValueError: If an argument is not accepted, or `out` has records with other settings.
+    """
+    options = options or TrainingOptions()
+    check_names('ablations', names, ABLATIONS)
+    for name, value in (('seeds', seeds), ('jobs', jobs)):
+        if value <= 0:
+            raise ValueError(f'{name}={value!r}: a number above 0 is accepted')
+    options.check()
+    variants = {
+        (ablation.network, variant.name): variant
+        for ablation in (ABLATIONS[name] for name in names)
+        for variant in (Variant('default'), ablation.reference, *ablation.variants)
+    }
+    backbones = {
+        f'{network}: {name}': variant.backbone(network)
+        for (network, name), variant in variants.items()
+    }
+    file = RecordFile(out, {**asdict(options), 'backbones': backbones}, FIELDS)
+    digit_images.make_digit_images(data, options)
+    trainings = [
+        training
+        for seed in range(seeds)
+        for (network, _), variant in variants.items()
+        if not file.has(**(training := Training(network, variant, seed)).key)
+    ]
+    for done, record in enumerate(_records(trainings, data, options, jobs), start=1):
+        file.add([record])
+        report(
+            f'{done} of {len(trainings)}: {record["network"]}, {record["variant"]}, '
+            f'seed {record["seed"]}: {100 * record["accuracy"]:.1f} %, {record["seconds"]:.0f} s'
+        )
+
+
+def _records(
+    trainings: Iterable[Training], data: Path, options: TrainingOptions, jobs: int
+) -> Iterator[Record]:
+    """Yield the record of each finished training."""
+    with ProcessPoolExecutor(
+        jobs, multiprocessing.get_context('spawn'), torch.set_num_threads, (1,)
+    ) as pool:
+        waiting = [pool.submit(train_and_test, each, data, options) for each in trainings]
+        try:
+            for finished in as_completed(waiting):
+                yield finished.result()
+        finally:
+            # Do not start further trainings after an error.
+            pool.shutdown(cancel_futures=True)
+
+
+# A process reads the images once for all of its trainings.
+_read = cache(digit_images.read_digit_images)
+
+
+def train_and_test(training: Training, data: Path, options: TrainingOptions) -> Record:
+    """Train a variant, and test it."""
+    config, images, tested = _read(data)
+    family = next(each for each in registered_families() if each.__name__ == training.network)
+    arguments = {
+        **training.variant.backbone(training.network),
+        'out_indices': (-1,),
+        'out_norm': family.has_final_norm,
+    }
+    channels = family(**arguments).feature_info[-1].channels
+    backbone = {'type': f'mmvmlp.{training.network}', **arguments}
+    set_random_seed(training.seed)
+    model = MODELS.build(digit_images.classifier(config, backbone, channels))
+    model.init_weights()
+    # So that images are shifted alike, however many numbers the weights have taken.
+    set_random_seed(training.seed)
+    start = time.process_time()
+    digit_images.train(model, images, training.seed, options, lambda steps: steps / options.steps)
+    seconds = time.process_time() - start
+    return {
+        **training.key,
+        'accuracy': digit_images.accuracy(model, tested),
+        'parameters': sum(parameter.numel() for parameter in model.parameters()),
+        'seconds': round(seconds, 1),
+    }
