@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
-import torch
 from mmengine.registry import MODELS
 from mmengine.runner import set_random_seed
 
 from mmvmlp.backbones.base import registered_families
 from projects import digit_images
 from projects.ablations.published import ABLATIONS, Variant
+from projects.processes import in_processes
 from projects.records import Record, RecordFile, check_names
 
 FIELDS = ('network', 'variant', 'seed')
@@ -38,26 +36,6 @@ class TrainingOptions(digit_images.TrainingOptions):
     steps: int = 800
 
 
-@dataclass(frozen=True)
-class Training:
-    """A training of the study.
-
-    Attributes:
-        network: Class of the network.
-        variant: Variant of the network.
-        seed: Seed of weights, order and crops.
-    """
-
-    network: str
-    variant: Variant
-    seed: int
-
-    @property
-    def key(self) -> Record:
-        """Fields that identify its record."""
-        return {'network': self.network, 'variant': self.variant.name, 'seed': self.seed}
-
-
 def train_ablations(
     names: Sequence[str],
     out: Path,
@@ -76,7 +54,7 @@ def train_ablations(
         data: Folder of the images; generated if missing.
         seeds: Number of seeds, from 0.
         options: Options of the trainings.
-        jobs: Trainings side by side, each in a process of its own with one thread.
+        jobs: Trainings side by side, in processes that share the cores.
         report: Called with a line after every training.
 
     Raises:
@@ -101,12 +79,13 @@ def train_ablations(
     file = RecordFile(out, {**asdict(options), 'backbones': backbones}, FIELDS)
     digit_images.make_digit_images(data, options)
     trainings = [
-        training
+        (network, variant, seed)
         for seed in range(seeds)
         for (network, _), variant in variants.items()
-        if not file.has(**(training := Training(network, variant, seed)).key)
+        if not file.has(network=network, variant=variant.name, seed=seed)
     ]
-    for done, record in enumerate(_records(trainings, data, options, jobs), start=1):
+    measure = partial(train_and_test, data=data, options=options)
+    for done, record in enumerate(in_processes(measure, trainings, jobs), start=1):
         file.add([record])
         report(
             f'{done} of {len(trainings)}: {record["network"]}, {record["variant"]}, '
@@ -114,47 +93,43 @@ def train_ablations(
         )
 
 
-def _records(
-    trainings: Iterable[Training], data: Path, options: TrainingOptions, jobs: int
-) -> Iterator[Record]:
-    """Yield the record of each finished training."""
-    with ProcessPoolExecutor(
-        jobs, multiprocessing.get_context('spawn'), torch.set_num_threads, (1,)
-    ) as pool:
-        waiting = [pool.submit(train_and_test, each, data, options) for each in trainings]
-        try:
-            for finished in as_completed(waiting):
-                yield finished.result()
-        finally:
-            # Do not start further trainings after an error.
-            pool.shutdown(cancel_futures=True)
-
-
 # A process reads the images once for all of its trainings.
 _read = cache(digit_images.read_digit_images)
 
 
-def train_and_test(training: Training, data: Path, options: TrainingOptions) -> Record:
-    """Train a variant, and test it."""
+def train_and_test(
+    network: str, variant: Variant, seed: int, *, data: Path, options: TrainingOptions
+) -> Record:
+    """Train a variant of a network, and test it.
+
+    Args:
+        network: Class of the network.
+        variant: Variant of the network.
+        seed: Seed of weights, order and crops.
+        data: Folder of the images.
+        options: Options of the training.
+    """
     config, images, tested = _read(data)
-    family = next(each for each in registered_families() if each.__name__ == training.network)
+    family = next(each for each in registered_families() if each.__name__ == network)
     arguments = {
-        **training.variant.backbone(training.network),
+        **variant.backbone(network),
         'out_indices': (-1,),
         'out_norm': family.has_final_norm,
     }
     channels = family(**arguments).feature_info[-1].channels
-    backbone = {'type': f'mmvmlp.{training.network}', **arguments}
-    set_random_seed(training.seed)
+    backbone = {'type': f'mmvmlp.{network}', **arguments}
+    set_random_seed(seed)
     model = MODELS.build(digit_images.classifier(config, backbone, channels))
     model.init_weights()
     # So that images are shifted alike, however many numbers the weights have taken.
-    set_random_seed(training.seed)
+    set_random_seed(seed)
     start = time.process_time()
-    digit_images.train(model, images, training.seed, options, lambda steps: steps / options.steps)
+    digit_images.train(model, images, seed, options, lambda steps: steps / options.steps)
     seconds = time.process_time() - start
     return {
-        **training.key,
+        'network': network,
+        'variant': variant.name,
+        'seed': seed,
         'accuracy': digit_images.accuracy(model, tested),
         'parameters': sum(parameter.numel() for parameter in model.parameters()),
         'seconds': round(seconds, 1),
