@@ -104,11 +104,15 @@ def make_digit_images(data: Path, options: TrainingOptions) -> None:
     )
 
 
-def read_digit_images(data: Path) -> tuple[Config, DigitImages, DigitImages]:
+def read_digit_images(data: Path, augment: bool) -> tuple[Config, DigitImages, DigitImages]:
     """Read the images.
 
+    Args:
+        data: Folder of the images.
+        augment: Whether to shift and invert those of train at random.
+
     Returns:
-        The config, and the images of train, shifted and inverted at random, and of val.
+        The config, and the images of train and val.
     """
     config = load_config(CONFIG)
     set_data_root(config, data)
@@ -118,7 +122,8 @@ def read_digit_images(data: Path) -> tuple[Config, DigitImages, DigitImages]:
     pipeline = config.test_dataloader.dataset.pipeline
     train, val = (
         DigitImages(
-            {**config[f'{split}_dataloader'].dataset, 'pipeline': pipeline}, split == 'train'
+            {**config[f'{split}_dataloader'].dataset, 'pipeline': pipeline},
+            augment and split == 'train',
         )
         for split in ('train', 'val')
     )

@@ -93,8 +93,9 @@ def train_ablations(
         )
 
 
-# A process reads the images once for all of its trainings.
-_read = cache(digit_images.read_digit_images)
+# A process reads the images once for all of its trainings. These see most images once or twice:
+# there is no need for augmentation.
+_read = cache(partial(digit_images.read_digit_images, augment=False))
 
 
 def train_and_test(
@@ -105,7 +106,7 @@ def train_and_test(
     Args:
         network: Class of the network.
         variant: Variant of the network.
-        seed: Seed of weights, order and crops.
+        seed: Seed of weights and order.
         data: Folder of the images.
         options: Options of the training.
     """
@@ -121,8 +122,6 @@ def train_and_test(
     set_random_seed(seed)
     model = MODELS.build(digit_images.classifier(config, backbone, channels))
     model.init_weights()
-    # So that images are shifted alike, however many numbers the weights have taken.
-    set_random_seed(seed)
     start = time.process_time()
     digit_images.train(model, images, seed, options, lambda steps: steps / options.steps)
     seconds = time.process_time() - start

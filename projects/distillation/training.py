@@ -96,7 +96,7 @@ def train_all(
         raise ValueError(f'seeds {list(seeds)!r}: distinct integers of at least 0 are accepted')
     options.check()
     make_digit_images(data, options)
-    config, images, tested = read_digit_images(data)
+    config, images, tested = read_digit_images(data, augment=True)
 
     def train(method: str, seed: int, model: dict[str, Any], seconds: float) -> Record:
         set_random_seed(seed)
