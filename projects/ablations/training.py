@@ -28,12 +28,14 @@ class TrainingOptions(digit_images.TrainingOptions):
     Attributes:
         val: Number of validation images, used for testing.
         batch_size: Images per step.
+        learning_rate: Peak learning rate of AdamW, after the warm-up.
         steps: Number of steps of each training.
     """
 
     val: int = 2000
-    batch_size: int = 20
-    steps: int = 800
+    batch_size: int = 32
+    learning_rate: float = 3e-3
+    steps: int = 600
 
 
 def train_ablations(
@@ -112,11 +114,7 @@ def train_and_test(
     """
     config, images, tested = _read(data)
     family = next(each for each in registered_families() if each.__name__ == network)
-    arguments = {
-        **variant.backbone(network),
-        'out_indices': (-1,),
-        'out_norm': family.has_final_norm,
-    }
+    arguments = {**variant.backbone(network), 'out_norm': family.has_final_norm}
     channels = family(**arguments).feature_info[-1].channels
     backbone = {'type': f'mmvmlp.{network}', **arguments}
     set_random_seed(seed)
