@@ -128,9 +128,12 @@ def tables(records: Sequence[Record]) -> str:
             f'Standard deviation over seeds: {measured.deviation:.1f}.',
             markdown_table(HEADINGS, rows),
         ]
-    counts = ', '.join(f'{verdicts[kind]} {kind}' for kind in (AGREES, DIFFERS, NOT_SHOWN))
-    compared = sum(verdicts[kind] for kind in (AGREES, DIFFERS, NOT_SHOWN))
-    return '\n\n'.join([f'Of {compared} published differences: {counts}.', *parts])
+    agree, differ, not_shown = (verdicts[kind] for kind in (AGREES, DIFFERS, NOT_SHOWN))
+    summary = (
+        f'Of {agree + differ + not_shown} published gains, the digits agree with {agree}, differ '
+        f'from {differ}, and show no difference in {not_shown}.'
+    )
+    return '\n\n'.join([summary, *parts])
 
 
 def _rows(network: str, measured: Accuracies) -> list[list[str]]:

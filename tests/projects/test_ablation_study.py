@@ -152,7 +152,7 @@ def test_tables_have_what_was_measured():
         ]
     )
     assert text.startswith(
-        'Of 3 published differences: 1 agrees, 1 differs, 1 no difference shown.'
+        'Of 3 published gains, the digits agree with 1, differ from 1, and show no difference in 1.'
     )
     assert text.count('### ') == 2
     assert '| `resmlp_norm`: default | 1,234,567 | 70.5 |  | ResMLP-S12 on ImageNet |  |' in text
