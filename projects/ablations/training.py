@@ -35,7 +35,7 @@ class TrainingOptions(digit_images.TrainingOptions):
     val: int = 2000
     batch_size: int = 32
     learning_rate: float = 3e-3
-    steps: int = 600
+    steps: int = 500
 
 
 def train_ablations(
