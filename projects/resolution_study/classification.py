@@ -7,11 +7,8 @@ the largest size, and downscaled by averaging pixels.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -25,7 +22,8 @@ from torch import nn
 from mmvmlp.backbones.base import VisionMLP, registered_families
 from mmvmlp.datasets.digit_scenes import make_digit_scenes
 from mmvmlp.datasets.loading import BACKEND_NAME
-from projects.resolution_study.records import Record, RecordFile, check_names
+from projects.processes import in_processes
+from projects.records import Record, RecordFile, check_names
 
 NATIVE_SIZE = 64
 IMAGE_SIZE = 128
@@ -33,6 +31,9 @@ SIZES = (48, 56, 64, 80, 96, 128)
 POLICIES = ('native', 'resize', 'window')
 SIZE_FREE = 'size-free'
 """Used in place of a policy for networks that need none."""
+
+FIELDS = ('network', 'seed', 'policy', 'size')
+"""Fields that identify a record."""
 
 ARCHITECTURES: dict[str, Mapping[str, Any]] = {
     'SMLPNet': {'depths': [2, 2, 2, 2], 'channels': 24, 'image_size': NATIVE_SIZE},
@@ -117,7 +118,7 @@ def classify(
         'image_size': IMAGE_SIZE,
         'architectures': {network: NETWORKS[network] for network in networks},
     }
-    file = RecordFile(out, settings)
+    file = RecordFile(out, settings, FIELDS)
     make_digit_scenes(data, 'imagenet', options.train, options.val, IMAGE_SIZE, progress=False)
     trainings = [
         (network, seed)
@@ -128,7 +129,7 @@ def classify(
     measure = partial(
         train_and_test, sizes=tuple(sizes), data=data, work_dir=out.with_suffix(''), options=options
     )
-    for done, records in enumerate(_in_processes(measure, trainings, jobs), start=1):
+    for done, records in enumerate(in_processes(measure, trainings, jobs), start=1):
         file.add(record for record in records if not file.has(**_key(record)))
         report(f'{done} of {len(trainings)}: {_line(records)}')
 
@@ -151,7 +152,7 @@ def check_numbers(
 
 
 def _key(record: Record) -> Record:
-    return {name: record[name] for name in ('network', 'seed', 'policy', 'size')}
+    return {name: record[name] for name in FIELDS}
 
 
 def _line(records: Sequence[Record]) -> str:
@@ -161,27 +162,6 @@ def _line(records: Sequence[Record]) -> str:
         for record in records
     )
     return f'{first["network"]}, seed {first["seed"]}, {first["seconds_train"]:.0f} s: {tests}'
-
-
-def _in_processes(
-    measure: Callable[[str, int], list[Record]], trainings: Sequence[tuple[str, int]], jobs: int
-) -> Iterator[list[Record]]:
-    """Yield the records of each finished training."""
-    if jobs == 1:
-        for training in trainings:
-            yield measure(*training)
-        return
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    with ProcessPoolExecutor(
-        jobs, multiprocessing.get_context('spawn'), torch.set_num_threads, (threads,)
-    ) as pool:
-        waiting = [pool.submit(measure, *training) for training in trainings]
-        try:
-            for finished in as_completed(waiting):
-                yield finished.result()
-        finally:
-            # Do not start further trainings after an error.
-            pool.shutdown(cancel_futures=True)
 
 
 def family_of(network: str) -> type[VisionMLP]:

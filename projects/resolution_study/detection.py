@@ -22,8 +22,8 @@ from mmengine.registry import MODELS, init_default_scope
 from mmvmlp.backbones.base import VisionMLP
 from mmvmlp.config.loading import load_config
 from mmvmlp.output_files import write_atomically
-from projects.resolution_study.classification import POLICIES, SIZE_FREE
-from projects.resolution_study.records import Record, RecordFile
+from projects.records import Record, RecordFile
+from projects.resolution_study.classification import FIELDS, POLICIES, SIZE_FREE
 
 SIZES = (160, 224)
 CONFIGS = 'configs/mask_rcnn_*_digits.py'
@@ -71,7 +71,7 @@ def detect(
     if not files:
         raise FileNotFoundError(f'configs {configs!r}: no file matches in {checkout}')
     out = checkout / out
-    file = RecordFile(out, {'config_options': list(config_options)})
+    file = RecordFile(out, {'config_options': list(config_options)}, FIELDS)
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with ThreadPoolExecutor(jobs) as pool:
         measured = []

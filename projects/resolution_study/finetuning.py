@@ -17,7 +17,9 @@ from mmengine.registry import MODELS, init_default_scope
 
 from mmvmlp import load_checkpoint
 from mmvmlp.datasets.digit_scenes import make_digit_scenes
+from projects.records import Record, RecordFile, check_names
 from projects.resolution_study.classification import (
+    FIELDS,
     IMAGE_SIZE,
     NATIVE_SIZE,
     NETWORKS,
@@ -27,7 +29,6 @@ from projects.resolution_study.classification import (
     classifier_config,
     train,
 )
-from projects.resolution_study.records import Record, RecordFile, check_names
 
 FINE_TUNED = ('SMLPNet', 'ResMLP', 'MLPMixer')
 SIZE = 96
@@ -88,7 +89,7 @@ def fine_tune(
         'image_size': IMAGE_SIZE,
         'architectures': {network: NETWORKS[network] for network in networks},
     }
-    file = RecordFile(out, settings)
+    file = RecordFile(out, settings, FIELDS)
     make_digit_scenes(data, 'imagenet', options.train, options.val, IMAGE_SIZE, progress=False)
     for seed in seeds:
         for network in networks:

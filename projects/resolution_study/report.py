@@ -15,7 +15,9 @@ from matplotlib.figure import Figure
 
 from development.generated_document import markdown_table, with_sections
 from mmvmlp.output_files import write_atomically
+from projects.records import Record, read_records
 from projects.resolution_study.classification import (
+    FIELDS,
     NATIVE_SIZE,
     NETWORKS,
     POLICIES,
@@ -24,7 +26,6 @@ from projects.resolution_study.classification import (
 )
 from projects.resolution_study.detection import METRICS
 from projects.resolution_study.finetuning import WAYS
-from projects.resolution_study.records import Record, read_records
 
 CLASSIFICATION = 'resolution_classification'
 DETECTION = 'resolution_detection'
@@ -252,7 +253,7 @@ def sections(data: Path) -> dict[str, str]:
 def _records(data: Path, name: str) -> list[Record]:
     """Return the records of a file; none if it does not exist."""
     file = data / f'{name}.json'
-    records = read_records(file)[1] if file.exists() else []
+    records = read_records(file, FIELDS)[1] if file.exists() else []
     policies = WAYS if name == FINE_TUNING else (*POLICIES, SIZE_FREE)
     for record in records:
         lacking = [key for key in MEASURED[name] if key not in record]

@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
+from projects.records import RecordFile, read_records
 from projects.resolution_study import classification, finetuning
-from projects.resolution_study.classification import TrainingOptions, classify
+from projects.resolution_study.classification import FIELDS, TrainingOptions, classify
 from projects.resolution_study.detection import detect
 from projects.resolution_study.finetuning import FineTuningOptions, fine_tune
-from projects.resolution_study.records import RecordFile, read_records
 from projects.resolution_study.report import (
     NO_RECORDS,
     Measurements,
@@ -52,7 +52,7 @@ def test_every_policy_is_tested_at_every_size_and_resumed(study, tmp_path):
     out, lines = study()
     assert len(lines) == 2
     assert lines[0].startswith('1 of 2: MLPMixer, seed 0, ')
-    records = read_records(out)[1]
+    records = read_records(out, FIELDS)[1]
     keys = [(record['network'], record['policy'], record['size']) for record in records]
     assert keys == [
         ('MLPMixer', 'native', 64),
@@ -69,13 +69,13 @@ def test_every_policy_is_tested_at_every_size_and_resumed(study, tmp_path):
     assert study()[1] == []
     assert out.read_bytes() == written
     assert len(study(networks=('S2MLP',), seeds=(1, 0))[1]) == 1
-    assert [record for record in read_records(out)[1] if record['seed'] == 0] == records
+    assert [record for record in read_records(out, FIELDS)[1] if record['seed'] == 0] == records
 
 
 def test_the_same_seed_gives_the_same_records(study):
     def accuracies():
         out, _ = study(networks=('MLPMixer',), options=TrainingOptions(20, 10, 2, 10))
-        return [record['accuracy'] for record in read_records(out)[1]], out
+        return [record['accuracy'] for record in read_records(out, FIELDS)[1]], out
 
     first, out = accuracies()
     out.unlink()
@@ -89,7 +89,7 @@ def test_processes_side_by_side(study, monkeypatch):
     monkeypatch.undo()
     out, lines = study(networks=('ResMLP', 'S2MLP'), jobs=2)
     assert len(lines) == 2
-    assert {record['network'] for record in read_records(out)[1]} == {'ResMLP', 'S2MLP'}
+    assert {record['network'] for record in read_records(out, FIELDS)[1]} == {'ResMLP', 'S2MLP'}
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_records_with_other_settings_are_refused(study):
 
 def test_a_network_joins_the_records_of_others(tmp_path):
     def architectures(**given):
-        return RecordFile(tmp_path / 'records.json', {'architectures': given})
+        return RecordFile(tmp_path / 'records.json', {'architectures': given}, FIELDS)
 
     architectures(MLPMixer={'depth': 4}).add([])
     architectures(S2MLP={'depth': 5}).add([])
@@ -157,7 +157,7 @@ def test_fine_tuning_starts_from_equal_accuracies_and_is_resumed(tmp_path, monke
         options = FineTuningOptions(train=20, val=10, epochs=1, batch_size=10)
         arguments = {'seeds': (0,), 'networks': ('MLPMixer',), 'options': options, **changed}
         fine_tune(out, tmp_path / 'data', **arguments, report=lines.append)
-        return read_records(out)[1]
+        return read_records(out, FIELDS)[1]
 
     resampled, resized = call()
     assert (resampled['policy'], resized['policy']) == ('resampled', 'resize')
@@ -177,7 +177,7 @@ def test_fine_tuning_starts_from_equal_accuracies_and_is_resumed(tmp_path, monke
 
 
 def test_table_of_fine_tuning_compares_seed_by_seed(tmp_path):
-    RecordFile(tmp_path / 'resolution_finetuning.json', {}).add(
+    RecordFile(tmp_path / 'resolution_finetuning.json', {}, FIELDS).add(
         {**record('ResMLP', seed, way, 96, value), 'accuracy_before': 0.5, 'accuracy_native': 0.6}
         for seed, way, value in [
             *((0, 'resize', 0.7), (0, 'resampled', 0.8)),
@@ -214,7 +214,7 @@ RECORDS = [
 def folder(tmp_path):
     """Records of both parts, and a document with markers."""
     for name in ('resolution_classification', 'resolution_detection'):
-        RecordFile(tmp_path / f'{name}.json', {}).add(RECORDS)
+        RecordFile(tmp_path / f'{name}.json', {}, FIELDS).add(RECORDS)
     shutil.copy(DOCUMENT, tmp_path / 'resolution.md')
     return tmp_path
 
@@ -288,7 +288,7 @@ def test_missing_records_are_noted_in_the_document(folder):
 def test_incomplete_study_lists_missing_measurements(folder, is_there, missing):
     for name in ('resolution_classification', 'resolution_detection'):
         (folder / f'{name}.json').unlink()
-        RecordFile(folder / f'{name}.json', {}).add(filter(is_there, RECORDS))
+        RecordFile(folder / f'{name}.json', {}, FIELDS).add(filter(is_there, RECORDS))
     write_report(folder, folder / 'resolution.md', folder)
     contents = sections(folder)
     for name in ('accuracy', 'detection_box', 'detection_mask'):
@@ -305,8 +305,8 @@ def test_mean_over_sizes_uses_seeds_with_all_sizes():
 
 
 def test_empty_record_file_counts_as_missing(folder):
-    RecordFile(folder / 'resolution_detection.json', {}).path.unlink()
-    RecordFile(folder / 'resolution_detection.json', {}).add([])
+    RecordFile(folder / 'resolution_detection.json', {}, FIELDS).path.unlink()
+    RecordFile(folder / 'resolution_detection.json', {}, FIELDS).add([])
     assert list(sections(folder).values()).count(NO_RECORDS) == 4
 
 
@@ -320,7 +320,7 @@ def test_empty_record_file_counts_as_missing(folder):
 )
 def test_invalid_records_are_refused(folder, changed, message):
     strange = {k: v for k, v in {**RECORDS[0], **changed}.items() if v is not None}
-    RecordFile(folder / 'resolution_classification.json', {}).add([strange])
+    RecordFile(folder / 'resolution_classification.json', {}, FIELDS).add([strange])
     before = (folder / 'resolution.md').read_text()
     with pytest.raises(ValueError, match=rf'resolution_classification\.json.*{message}'):
         write_report(folder, folder / 'resolution.md', folder)
@@ -375,14 +375,14 @@ def test_detection_trains_once_and_tests_each_size(tmp_path, digits_folder):
             Path.cwd(), tmp_path / 'out.json', seeds=(3,), sizes=sizes, config_options=options,
             configs='configs/mask_rcnn_hire_mlp_t_digits.py', report=lines.append,
         )  # fmt: skip
-        return read_records(tmp_path / 'out.json')[1]
+        return read_records(tmp_path / 'out.json', FIELDS)[1]
 
     trained = tmp_path / 'out' / 'mask_rcnn_hire_mlp_t_digits_seed3' / 'training.json'
     first = call((160,))
     seconds = json.loads(trained.read_text())['seconds']
     assert call((160, 224))[0] == first[0]
     assert len(lines) == 2
-    records = read_records(tmp_path / 'out.json')[1]
+    records = read_records(tmp_path / 'out.json', FIELDS)[1]
     assert [(r['policy'], r['size'], r['seed']) for r in records] == [
         ('size-free', 160, 3),
         ('size-free', 224, 3),

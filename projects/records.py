@@ -1,9 +1,10 @@
-"""JSON file of the study's measurements, one record per test."""
+"""JSON file of a study's measurements, one record per test."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,20 @@ class RecordFile:
         path: The JSON file. It appears with the first records, and is replaced whole.
         settings: What must be the same for all records, as JSON knows it. Entries of a mapping
             must be the same where the file has them, and are added where it has not.
+        fields: Fields that all records have, and by which they are sorted.
 
     Raises:
         ValueError: If there is a file with other settings, or one that is no such file.
     """
 
-    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, settings: Mapping[str, Any], fields: Sequence[str]) -> None:
         self.path = path
+        self.fields = tuple(fields)
         # As JSON gives it back: a tuple there is a list.
         self.settings: dict[str, Any] = json.loads(json.dumps(settings))
         self.records: list[Record] = []
         if path.exists():
-            there, self.records = read_records(path)
+            there, self.records = read_records(path, fields)
             for name, value in self.settings.items():
                 if isinstance(value, dict):
                     known = there.get(name, {})
@@ -53,7 +56,7 @@ class RecordFile:
 
     def add(self, records: Iterable[Record]) -> None:
         """Add records, sort them, and write the file."""
-        self.records = sorted([*self.records, *records], key=_place)
+        self.records = sorted([*self.records, *records], key=itemgetter(*self.fields))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         lines = ',\n'.join(f'  {json.dumps(record)}' for record in self.records)
         settings = json.dumps(self.settings, indent=1)
@@ -61,12 +64,12 @@ class RecordFile:
         write_atomically(self.path, text.encode())
 
 
-def _place(record: Record) -> tuple[str, int, str, int]:
-    return record['network'], record['seed'], record['policy'], record['size']
-
-
-def read_records(path: Path) -> tuple[dict[str, Any], list[Record]]:
+def read_records(path: Path, fields: Sequence[str]) -> tuple[dict[str, Any], list[Record]]:
     """Read a file written by :class:`RecordFile`.
+
+    Args:
+        path: The JSON file.
+        fields: Fields that all records have.
 
     Returns:
         Settings and records.
@@ -81,7 +84,7 @@ def read_records(path: Path) -> tuple[dict[str, Any], list[Record]]:
         contents = json.loads(path.read_text(encoding='utf-8'))
         settings, records = contents['settings'], contents['records']
         for record in records:
-            _place(record)
+            itemgetter(*fields)(record)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f'{str(path)!r} is not a record file of this study: {error!r}') from error
     return settings, records
