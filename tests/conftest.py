@@ -1,5 +1,6 @@
 """Fixtures that all tests share: the working folder, and small data in COCO's layout."""
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,17 @@ def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
 def _no_traces_of_another_test() -> None:
     """Let no test depend on what another has run."""
     forget_earlier_runs()
+
+
+@pytest.fixture(autouse=True, scope='module')
+def _fast_garbage_collection() -> None:
+    """Leave what is imported by now out of garbage collections.
+
+    mmengine collects garbage for every data set it reads; with three toolboxes imported, each
+    collection takes 0.2 s.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
