@@ -150,11 +150,16 @@ def on_small_data(path: Path, folders) -> Config:
         stages = config.model.train_cfg.rcnn
         for stage in stages if isinstance(stages, list) else [stages]:
             stage.sampler.num = 32
+        heads = config.model.roi_head.bbox_head
+        for head in heads if isinstance(heads, list) else [heads]:
+            head.fc_out_channels = 32
         for part in ('rpn', 'rcnn'):
             config.model.test_cfg[part].max_per_img = 10
     if 'teacher' in config.model:
         # Its published weights are a download.
         config.model.teacher.update(model='timm/resnet10t', checkpoint=False)
+    if config.model.get('decode_head', {}).get('type') == 'UPerHead':
+        config.model.decode_head.channels = 32
     if scope == 'mmseg' and not digits:
         config.model.data_preprocessor = shrunk(config.model.data_preprocessor, SHRINKAGE[scope])
     config.model.setdefault('data_preprocessor', config.get('data_preprocessor'))
