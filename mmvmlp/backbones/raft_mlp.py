@@ -15,7 +15,7 @@ from torch.nn import functional
 from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.base import FeatureInfo, Stage
 from mmvmlp.backbones.early_levels import EarlyLevelMLP
-from mmvmlp.backbones.official_format import OfficialFormat, reshaped
+from mmvmlp.backbones.official_format import LINEAR, OfficialFormat, Rearrangement
 from mmvmlp.backbones.published_weights import PublishedWeights
 from mmvmlp.ops import ChannelMLP, DropPath, RaftMixing, Resolution, build_norm
 from mmvmlp.ops.fused_block import FusedBlock
@@ -240,9 +240,11 @@ class FusedRaftMLPBlock(FusedBlock):
         return mixed_channels
 
 
-def _from_order_of_rafts(tensor: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-    """Reorder what is stored raft by raft: channel q of raft o at o * RAFT_SIZE + q."""
-    return tensor.reshape(-1, RAFT_SIZE).t().reshape(shape)
+_RAFT_BY_RAFT = Rearrangement(
+    lambda tensor, shape: tensor.reshape(-1, RAFT_SIZE).t().reshape(shape),
+    lambda tensor: tensor.reshape(RAFT_SIZE, -1).t().flatten(),
+)
+"""Vector stored raft by raft: channel q of raft o at o * RAFT_SIZE + q."""
 
 
 @MODELS.register_module()
@@ -306,8 +308,8 @@ class RaftMLP(EarlyLevelMLP):
             ),
             classifier_keys=r'^(heads|classifier)\.',
             rearrangements=(
-                (r'\.token_mixing\.norm[12]\.(weight|bias)$', _from_order_of_rafts),
-                (r'\.channel_mlp\.fc[12]\.weight$', reshaped),
+                (r'\.token_mixing\.norm[12]\.(weight|bias)$', _RAFT_BY_RAFT),
+                (r'\.channel_mlp\.fc[12]\.weight$', LINEAR),
             ),
         ),
     )
