@@ -15,6 +15,7 @@ from torch.nn import functional
 from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.base import FeatureInfo, Stage
 from mmvmlp.backbones.early_levels import EarlyLevelMLP
+from mmvmlp.backbones.image_channels import for_image_channels
 from mmvmlp.backbones.official_format import LINEAR, OfficialFormat, Rearrangement
 from mmvmlp.backbones.published_weights import PublishedWeights
 from mmvmlp.ops import ChannelMLP, DropPath, RaftMixing, Resolution, build_norm
@@ -328,6 +329,16 @@ class RaftMLP(EarlyLevelMLP):
 
     def levels(self) -> tuple[FeatureInfo, ...]:
         return tuple(map(FeatureInfo, self.arch.channels, STRIDES))
+
+    def stem_for_image_channels(self, weight: torch.Tensor) -> torch.Tensor:
+        areas = [size**2 for size in KERNEL_SIZES[0]]
+        channels = weight.shape[1] // sum(areas)
+        kernels = weight.split([channels * area for area in areas], 1)
+        adapted = [
+            for_image_channels(kernel.unflatten(1, (channels, area)), self.in_channels)
+            for kernel, area in zip(kernels, areas, strict=True)
+        ]
+        return torch.cat([kernel.flatten(1) for kernel in adapted], 1)
 
     def build_stem(self) -> nn.Module:
         return MultiScaleEmbedding(
