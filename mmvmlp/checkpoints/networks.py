@@ -92,7 +92,11 @@ def _candidates(
 def _named(
     name: str, backbone: VisionMLP, tensors: Mapping[str, torch.Tensor], start: str
 ) -> NetworkTensors:
-    own = {key.removeprefix(start): tensor for key, tensor in tensors.items() if key[: len(start)] == start}
+    own = {
+        key.removeprefix(start): tensor
+        for key, tensor in tensors.items()
+        if key[: len(start)] == start
+    }
     others = {key: tensor for key, tensor in tensors.items() if key[: len(start)] != start}
     official = backbone.official_format(own)
     if official is not None:
