@@ -333,7 +333,7 @@ class RaftMLP(EarlyLevelMLP):
     def stem_for_image_channels(self, weight: torch.Tensor) -> torch.Tensor:
         areas = [size**2 for size in KERNEL_SIZES[0]]
         channels = weight.shape[1] // sum(areas)
-        kernels = weight.split([channels * area for area in areas], 1)
+        kernels = torch.split(weight, [channels * area for area in areas], 1)
         adapted = [
             for_image_channels(kernel.unflatten(1, (channels, area)), self.in_channels)
             for kernel, area in zip(kernels, areas, strict=True)

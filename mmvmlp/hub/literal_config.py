@@ -1,7 +1,6 @@
 """Read the config of a published model without running it."""
 
 import ast
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
@@ -14,6 +13,9 @@ from mmengine.registry import Registry, init_default_scope
 
 KEPT = ('default_scope', 'model', 'data_preprocessor', 'test_dataloader')
 """Variables of a config that a model needs for predicting."""
+
+SCOPES = ('mmengine', 'mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'mmvmlp')
+"""Packages whose registered types a config may name."""
 
 
 def read_literal_config(file: Path) -> Config:
@@ -47,14 +49,15 @@ def read_literal_config(file: Path) -> Config:
     dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
     # Class names come with the weights.
     dataset.pop('metainfo', None)
-    scope = config.get('default_scope') or 'mmengine'
-    if scope not in _scopes():
-        raise ValueError(f'config {str(file)!r}: default_scope={scope!r} is no toolbox')
-    init_default_scope(scope)
-    registered = _registered(str(scope))
-    for name in _types(config):
+    scopes = {'default_scope': config.get('default_scope') or 'mmengine'}
+    for key, name in (*scopes.items(), *_named(config, '_scope_')):
+        if name not in SCOPES:
+            raise ValueError(f'config {str(file)!r}: {key}={name!r} is none of {", ".join(SCOPES)}')
+    init_default_scope(scopes['default_scope'])
+    registered = _registered(scopes['default_scope'])
+    for _, name in _named(config, 'type'):
         start, _, last = str(name).rpartition('.')
-        if not isinstance(name, str) or last not in registered or start not in ('', *_scopes()):
+        if not isinstance(name, str) or last not in registered or start not in ('', *SCOPES):
             raise ValueError(
                 f'config {str(file)!r}: type={name!r} is not registered by the installed packages'
             )
@@ -85,30 +88,23 @@ def _literal(node: ast.expr) -> Any:
     return ast.literal_eval(node)
 
 
-def _types(value: Any) -> Iterator[Any]:
+def _named(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+    """Yield the values of a key at any depth, with the key."""
     if isinstance(value, dict):
-        if 'type' in value:
-            yield value['type']
+        if key in value:
+            yield key, value[key]
         for item in value.values():
-            yield from _types(item)
+            yield from _named(item, key)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from _types(item)
-
-
-def _roots() -> list[Registry]:
-    known = vars(mmengine.registry).values()
-    return [value for value in known if isinstance(value, Registry)]
-
-
-def _scopes() -> set[str]:
-    return {'mmengine', 'mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'mmvmlp'}
+            yield from _named(item, key)
 
 
 def _registered(scope: str) -> set[str]:
     """Return the names of all registered types, after importing those of a toolbox."""
     names: set[str] = set()
-    for root in _roots():
+    roots = [value for value in vars(mmengine.registry).values() if isinstance(value, Registry)]
+    for root in roots:
         for registry in (root, *root.children.values()):
             if registry.scope in (scope, 'mmengine', 'mmvmlp'):
                 registry.import_from_location()
@@ -116,4 +112,4 @@ def _registered(scope: str) -> set[str]:
     # mmdet's RoI extractors take the layers of mmcv, which are not registered.
     with suppress(ImportError):
         names.update(import_module('mmcv.ops').__all__)
-    return {name for name in names if re.fullmatch(r'\w+', name)}
+    return names

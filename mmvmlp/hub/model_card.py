@@ -1,10 +1,11 @@
 """Model cards in the format of the Hugging Face Hub."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mmengine.config import Config
+from torch import nn
 
 from mmvmlp.backbones.base import find_backbone
 
@@ -32,7 +33,7 @@ class Provenance:
     metrics: Mapping[str, float] | None = None
 
 
-def model_card(name: str, config: Config, model: object, weights: str, about: Provenance) -> str:
+def model_card(name: str, config: Config, model: nn.Module, weights: str, about: Provenance) -> str:
     """Return the text of a model card, metadata included.
 
     Args:
@@ -57,7 +58,7 @@ def model_card(name: str, config: Config, model: object, weights: str, about: Pr
     }
     if metrics and about.dataset is None:
         raise ValueError('metrics without a dataset: name the data they were measured on')
-    backbone, _ = find_backbone(model)  # type: ignore[arg-type]
+    backbone, _ = find_backbone(model)
     family = type(backbone)
     scope = str(config.get('default_scope') or '')
     task = TASKS.get(scope)
@@ -81,44 +82,32 @@ def model_card(name: str, config: Config, model: object, weights: str, about: Pr
         ]
         or None,
     )
-    parameters = sum(parameter.numel() for parameter in model.parameters())  # type: ignore[attr-defined]
-    body = [
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    paragraphs = [
         f'# {name}',
         f'A {type(model).__name__} with the backbone [{family.title}]({family.paper}), '
         f'{parameters:,} parameters, for [mmvmlp](https://github.com/mmvmlp/mmvmlp).',
         '## Use',
-        '```python',
-        f"import mmvmlp\n\nmodel = mmvmlp.from_pretrained('{name}')  # this folder, or OWNER/NAME",
-        '```',
+        '```python\nimport mmvmlp\n\n'
+        f"model = mmvmlp.from_pretrained('{name}')  # this folder, or OWNER/NAME on the hub\n```",
         'In this folder:',
-        f'    mmvmlp predict IMAGE --config config.py --checkpoint {weights} --out-dir predictions',
-        f'    mmvmlp verify {weights} --config config.py',
+        f'    mmvmlp predict IMAGE --config config.py --checkpoint {weights} '
+        '--out-dir predictions\n'
+        f'    mmvmlp verify {weights} --config config.py\n'
         f'    mmvmlp test config.py {weights} --data-root DIR',
-        'A config is a program: read `config.py` before you run these commands with one that you '
-        'did not write. `from_pretrained` reads it as data.',
+        'A config is a program: read `config.py` before you run these commands on a model of '
+        'others. `from_pretrained` reads it as data.',
         '## Data and results',
         f'Data: {about.dataset or "not stated"}. Licence: {about.license}.',
-        *_table(sorted(metrics.items())),
+        _table(metrics) if metrics else 'No results were given.',
         '## Files',
-        f'`{weights}` holds the weights (the last digits of its name are the first of its SHA-256), '
-        '`config.py` model, data and schedule.',
+        f'`{weights}` holds the weights; the last digits of its name are the first of its SHA-256. '
+        '`config.py` holds model, data and schedule.',
     ]
-    return str(
-        ModelCard(f'---\n{data.to_yaml()}\n---\n\n' + _joined(body), ignore_metadata_errors=False)
-    )
+    text = '\n\n'.join(paragraphs)
+    return str(ModelCard(f'---\n{data.to_yaml()}\n---\n\n{text}\n'))
 
 
-def _table(metrics: Sequence[tuple[str, float]]) -> list[str]:
-    if not metrics:
-        return ['No results were given.']
-    rows = [f'| {name} | {value:.4g} |' for name, value in metrics]
-    return ['\n'.join(['| metric | value |', '|---|---|', *rows])]
-
-
-def _joined(parts: Sequence[str]) -> str:
-    """Join paragraphs; fences and the lines of a listing stay together."""
-    text = parts[0]
-    for before, part in zip(parts, parts[1:]):
-        close = before == '```python' or part == '```' or before[:4] == part[:4] == '    '
-        text += ('\n' if close else '\n\n') + part
-    return text + '\n'
+def _table(metrics: Mapping[str, float]) -> str:
+    rows = [f'| {name} | {value:.4g} |' for name, value in metrics.items()]
+    return '\n'.join(['| metric | value |', '|---|---|', *rows])
