@@ -335,7 +335,7 @@ class RaftMLP(EarlyLevelMLP):
         channels = weight.shape[1] // sum(areas)
         kernels = torch.split(weight, [channels * area for area in areas], 1)
         adapted = [
-            for_image_channels(kernel.unflatten(1, (channels, area)), self.in_channels)
+            for_image_channels(kernel.reshape(-1, channels, area), self.in_channels)
             for kernel, area in zip(kernels, areas, strict=True)
         ]
         return torch.cat([kernel.flatten(1) for kernel in adapted], 1)
