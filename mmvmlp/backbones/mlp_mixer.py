@@ -167,8 +167,8 @@ class MLPMixer(SingleStrideMLP):
                 (r'\.channel_mixing\.', '.channel_mlp.'),
                 (r'\.Dense_0\.', '.fc1.'),
                 (r'\.Dense_1\.', '.fc2.'),
-                (r'\.kernel$', '.weight'),
                 (r'(norm\d)\.scale$', r'\1.weight'),
+                (r'\.kernel$', '.weight'),
             ),
             classifier_keys=r'^(pre_head_layer_norm|head)/',
             rearrangements=(

@@ -332,7 +332,9 @@ class RaftMLP(EarlyLevelMLP):
 
     def stem_for_image_channels(self, weight: torch.Tensor) -> torch.Tensor:
         areas = [size**2 for size in KERNEL_SIZES[0]]
-        channels = weight.shape[1] // sum(areas)
+        channels, rest = divmod(weight.shape[1], sum(areas))
+        if rest:
+            return weight
         kernels = torch.split(weight, [channels * area for area in areas], 1)
         adapted = [
             for_image_channels(kernel.reshape(-1, channels, area), self.in_channels)

@@ -260,19 +260,18 @@ def _adapt_stem(
     backbone: VisionMLP, prefix: str, named: NamedTensors, official: OfficialFormat | None
 ) -> None:
     """Replace the weight of the first convolution if it is for other image channels."""
-    # What sees the image comes first in every stem.
-    name, weight = next(iter(backbone.stem.named_parameters(prefix='stem')))
-    if prefix + name not in named:
-        return
-    own, tensor = named[prefix + name]
-    channels = tensor.numel() // (weight.numel() // backbone.in_channels)
-    if channels == backbone.in_channels or channels == 0:
-        return
-    if official is not None:
-        # It was not rearranged: its shape is not the model's.
-        shape = torch.Size((weight.shape[0], channels, *weight.shape[2:]))
-        tensor = official.our_tensor(name, tensor, shape)
-    named[prefix + name] = (own, backbone.stem_for_image_channels(tensor))
+    for name, weight in backbone.stem.named_parameters(prefix='stem'):
+        own, tensor = named.get(prefix + name, ('', weight))
+        # No other shape of a stem depends on the channels.
+        if tensor.numel() == weight.numel() or tensor.ndim != weight.ndim or weight.ndim < 2:
+            continue
+        if official is not None:
+            # It was not rearranged: its shape is not the model's.
+            channels = tensor.numel() * backbone.in_channels // weight.numel()
+            shape = torch.Size((weight.shape[0], channels, *weight.shape[2:]))
+            tensor = official.our_tensor(name, tensor, shape)
+        if len(tensor) == len(weight):
+            named[prefix + name] = (own, backbone.stem_for_image_channels(tensor))
 
 
 def _compare(

@@ -100,11 +100,26 @@ def _named(
     others = {key: tensor for key, tensor in tensors.items() if key[: len(start)] != start}
     official = backbone.official_format(own)
     if official is not None:
-        converted = backbone.converted(official, own, backbone.state_dict())
+        converted = backbone.converted(official, own, _expected(backbone, official, own))
         own = {ours: tensor for ours, (_, tensor) in converted.items()}
     if others.keys() <= set(CLASSIFIER_LAYER):
         own, others = {**own, **others}, {}
     return NetworkTensors(name, backbone, official, own, others)
+
+
+def _expected(
+    backbone: VisionMLP, official: OfficialFormat, published: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Return our tensors, with the classifier layer of as many classes as were published."""
+    expected: dict[str, torch.Tensor] = backbone.state_dict()
+    strides = [level.stride for level in backbone.levels()]
+    channels = backbone.feature_info[-1].channels
+    for key, tensor in published.items():
+        if official.our_name(key, backbone.depths, strides) == CLASSIFIER_LAYER[0]:
+            expected[CLASSIFIER_LAYER[0]] = tensor.new_empty(
+                tensor.numel() // channels, channels, device='meta'
+            )
+    return expected
 
 
 def _misfit(found: NetworkTensors) -> str | None:
