@@ -1,14 +1,15 @@
 """Recognise the network of a checkpoint by its keys and shapes."""
 
+import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 
 from mmvmlp.backbones.base import VisionMLP, registered_families
 from mmvmlp.backbones.official_format import OfficialFormat
-from mmvmlp.build import build_backbone, list_backbones, resolve_name
+from mmvmlp.build import build_backbone, resolve_name
 from mmvmlp.checkpoints.reading import SHOWN_KEYS, CheckpointError
 
 PREFIX = 'backbone.'
@@ -77,16 +78,41 @@ def recognise_network(
 def _candidates(
     tensors: Mapping[str, torch.Tensor], start: str, network: str | None
 ) -> Iterator[tuple[str, VisionMLP]]:
-    families = [
-        family for family in registered_families() if family.official_format(tensors, start)
-    ]
-    if not families and f'{start}stem.conv.weight' in tensors:
-        families = registered_families()
-    prefixes = tuple(f'{family.name_prefix}_' for family in families)
-    for name in list_backbones() if network is None else [resolve_name(network)]:
-        if network is not None or name.startswith(prefixes):
-            with torch.device('meta'):
-                yield name, build_backbone(name, out_norm=True)
+    if network is not None:
+        names = [resolve_name(network)]
+    else:
+        families = [
+            family for family in registered_families() if family.official_format(tensors, start)
+        ]
+        if not families and f'{start}stem.conv.weight' in tensors:
+            families = [_most_similar_family(tensors, start)]
+        names = [
+            f'{family.name_prefix}_{variant}' for family in families for variant in family.variants
+        ]
+    for name in names:
+        yield name, _without_memory(name)
+
+
+@functools.cache
+def _without_memory(name: str) -> VisionMLP:
+    with torch.device('meta'):
+        return build_backbone(name, out_norm=True)
+
+
+def _most_similar_family(tensors: Iterable[str], start: str) -> type[VisionMLP]:
+    """Return the family whose keys a checkpoint of ours shares, whatever their numbers."""
+
+    def kinds(keys: Iterable[str]) -> set[str]:
+        return {re.sub(r'\d+', '', key) for key in keys if key.startswith(('stem.', 'stages.'))}
+
+    given = kinds(key.removeprefix(start) for key in tensors if key.startswith(start))
+
+    def similarity(family: type[VisionMLP]) -> float:
+        with torch.device('meta'):
+            own = kinds(family(family.small_arch).state_dict())
+        return len(own & given) / len(own | given)
+
+    return max(registered_families(), key=similarity)
 
 
 def _named(

@@ -1,6 +1,7 @@
 """Verify a checkpoint file: its hash, what it holds, and whether it covers a model."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,13 +66,8 @@ def verify_checkpoint(
     file = Path(checkpoint_file(checkpoint)).expanduser()
     if not file.is_file():
         raise FileNotFoundError(f'checkpoint {str(file)!r} does not exist')
-    digest = sha256_of(file)
-    known = _known_hashes(file, sha256)
-    problems = [
-        f'its SHA-256 is {digest}, but {source} has {expected}'
-        for source, expected in known.items()
-        if not digest.startswith(expected.lower())
-    ]
+    digest, known = sha256_of(file), known_hashes(file, sha256)
+    problems = hash_problems(digest, known)
     try:
         tensors = extract_state_dict(read_checkpoint(file), file)
     except CheckpointError as error:
@@ -96,7 +92,8 @@ def verify_checkpoint(
     )
 
 
-def _known_hashes(file: Path, given: str | None) -> dict[str, str]:
+def known_hashes(file: Path, given: str | None = None) -> dict[str, str]:
+    """Return the SHA-256 of a file, or its first digits, by where it is known from."""
     known = {} if given is None else {'sha256': given}
     if match := HASH_IN_NAME.search(file.name):
         known['its name'] = match[1]
@@ -105,6 +102,15 @@ def _known_hashes(file: Path, given: str | None) -> dict[str, str]:
         words = record.read_text(encoding='utf-8').split()
         known[record.name] = words[0] if words else 'nothing'
     return known
+
+
+def hash_problems(digest: str, known: Mapping[str, str]) -> list[str]:
+    """Return how the SHA-256 of a file differs from what is known of it."""
+    return [
+        f'its SHA-256 is {digest}, but {source} has {expected}'
+        for source, expected in known.items()
+        if not digest.startswith(expected.lower())
+    ]
 
 
 def _network(tensors: dict[str, torch.Tensor]) -> str:

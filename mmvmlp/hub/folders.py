@@ -4,7 +4,9 @@ from pathlib import Path
 
 from mmengine.model import BaseModel
 
-from mmvmlp.checkpoints import CheckpointError, verify_checkpoint
+from mmvmlp.checkpoints import CheckpointError
+from mmvmlp.checkpoints.published import sha256_of
+from mmvmlp.checkpoints.verification import HASH_IN_NAME, hash_problems, known_hashes
 from mmvmlp.hub.literal_config import read_literal_config
 from mmvmlp.inference.trained_model import load_trained_model
 
@@ -84,10 +86,11 @@ def weights_of(folder: Path) -> Path:
         raise FileNotFoundError(
             f'folder {str(folder)!r} has {len(files)} files *.safetensors; one is accepted'
         )
-    verified = verify_checkpoint(files[0])
-    if verified.problems or not verified.hash_sources:
-        problems = '; '.join(verified.problems) or 'its name has no digits of its SHA-256'
-        raise CheckpointError(f'checkpoint {str(files[0])!r}: {problems}')
+    problems = hash_problems(sha256_of(files[0]), known_hashes(files[0]))
+    if not HASH_IN_NAME.search(files[0].name):
+        problems.append('its name has no digits of its SHA-256')
+    if problems:
+        raise CheckpointError(f'checkpoint {str(files[0])!r}: {"; ".join(problems)}')
     return files[0]
 
 
