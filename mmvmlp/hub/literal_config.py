@@ -17,12 +17,16 @@ KEPT = ('default_scope', 'model', 'data_preprocessor', 'test_dataloader')
 SCOPES = ('mmengine', 'mmcv', 'mmdet', 'mmseg', 'mmpretrain', 'mmvmlp')
 """Packages whose registered types a config may name."""
 
+LOADING_KEYS = ('trust_remote_code', 'name_or_path', 'model_name', 'pretrained')
+"""Arguments by which types of the toolboxes load models from elsewhere, with their code."""
+
 
 def read_literal_config(file: Path) -> Config:
     """Read a config that mmengine wrote, as data: it holds values, and names registered types.
 
     A config is a program, and mmengine calls whatever a ``type`` names, ``os.system`` too. Here,
-    nothing of the file runs, and every type must be registered by an installed package.
+    nothing of the file runs, every type must be registered by an installed package, and none may
+    load another model by its name.
 
     Args:
         file: Python file whose statements assign literals.
@@ -53,6 +57,11 @@ def read_literal_config(file: Path) -> Config:
     for key, name in (*scopes.items(), *_named(config, '_scope_')):
         if name not in SCOPES:
             raise ValueError(f'config {str(file)!r}: {key}={name!r} is none of {", ".join(SCOPES)}')
+    for key in LOADING_KEYS:
+        if loading := [value for _, value in _named(config, key) if value]:
+            raise ValueError(
+                f'config {str(file)!r}: {key}={loading[0]!r} would load another model by its name'
+            )
     init_default_scope(scopes['default_scope'])
     registered = _registered(scopes['default_scope'])
     for _, name in _named(config, 'type'):

@@ -105,6 +105,7 @@ def test_a_repository_is_a_folder_of_the_hub(published, tmp_path, monkeypatch):
         ("type='MaskRCNN'", "type='os.system', command='touch ran'", 'is not registered'),
         ("type='MaskRCNN'", "type='subprocess.MaskRCNN'", 'is not registered'),
         ("type='MaskRCNN'", "type='MaskRCNN', _scope_='antigravity'", "_scope_='antigravity'"),
+        ('model = dict(', 'model = dict(trust_remote_code=True, ', 'would load another model'),
         ("default_scope = 'mmdet'", "default_scope = 'this'", "default_scope='this'"),
         ('model = dict(', "open('ran', 'w')\nmodel = dict(", 'is not a list of values'),
         ('model = dict(', "x = open('ran', 'w')\nmodel = dict(", 'is not a list of values'),
