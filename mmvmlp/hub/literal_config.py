@@ -1,13 +1,12 @@
 """Read the config of a published model without running it."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import mmengine.registry
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import Registry, init_default_scope
 
@@ -43,33 +42,36 @@ def read_literal_config(file: Path) -> Config:
     try:
         statements = ast.parse(file.read_text(encoding='utf-8')).body
         values = dict(_assignment(statement) for statement in statements)
-    except (SyntaxError, ValueError, RecursionError) as error:
+    except (SyntaxError, ValueError, TypeError, RecursionError) as error:
         raise ValueError(
             f'config {str(file)!r} is not a list of values, which alone is read: {error}'
         ) from error
     config = {key: values[key] for key in KEPT if key in values}
     if not isinstance(config.get('model'), dict):
         raise ValueError(f'config {str(file)!r} has no model')
-    dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
-    # Class names come with the weights.
-    dataset.pop('metainfo', None)
-    scopes = {'default_scope': config.get('default_scope') or 'mmengine'}
-    for key, name in (*scopes.items(), *_named(config, '_scope_')):
-        if name not in SCOPES:
-            raise ValueError(f'config {str(file)!r}: {key}={name!r} is none of {", ".join(SCOPES)}')
+    # Class names come with the weights; here, they might be the name of a file.
+    for dataset in _named(config.get('test_dataloader'), 'dataset'):
+        if isinstance(dataset, dict):
+            dataset.pop('metainfo', None)
     for key in LOADING_KEYS:
-        if loading := [value for _, value in _named(config, key) if value]:
+        if loading := [value for value in _named(config, key) if value]:
             raise ValueError(
                 f'config {str(file)!r}: {key}={loading[0]!r} would load another model by its name'
             )
-    init_default_scope(scopes['default_scope'])
-    registered = _registered(scopes['default_scope'])
-    for _, name in _named(config, 'type'):
-        start, _, last = str(name).rpartition('.')
-        if not isinstance(name, str) or last not in registered or start not in ('', *SCOPES):
-            raise ValueError(
-                f'config {str(file)!r}: type={name!r} is not registered by the installed packages'
-            )
+    scope = config.get('default_scope') or 'mmengine'
+    scopes = [scope, *_named(config, '_scope_')]
+    types = [str(name).rpartition('.') for name in _named(config, 'type')]
+    scopes += [start for start, point, _ in types if point]
+    if unknown := [name for name in scopes if name not in SCOPES]:
+        raise ValueError(
+            f'config {str(file)!r}: scope {unknown[0]!r} is none of {", ".join(SCOPES)}'
+        )
+    init_default_scope(scope)
+    registered = _registered({'mmengine', 'mmvmlp', *scopes})
+    if unknown := [''.join(name) for name in types if name[2] not in registered]:
+        raise ValueError(
+            f'config {str(file)!r}: type={unknown[0]!r} is not registered by the installed packages'
+        )
     return Config(ConfigDict(config))
 
 
@@ -83,12 +85,11 @@ def _assignment(statement: ast.stmt) -> tuple[str, Any]:
 def _literal(node: ast.expr) -> Any:
     match node:
         case ast.Call(func=ast.Name(id='dict'), args=[], keywords=keywords):
-            return {str(keyword.arg): _literal(keyword.value) for keyword in keywords}
+            return {_given(word.arg): _literal(word.value) for word in keywords}
         case ast.Dict(keys=keys, values=values):
             return {
-                ast.literal_eval(key): _literal(value)
+                ast.literal_eval(_given(key)): _literal(value)
                 for key, value in zip(keys, values, strict=True)
-                if key is not None
             }
         case ast.List(elts=elements):
             return [_literal(element) for element in elements]
@@ -97,11 +98,18 @@ def _literal(node: ast.expr) -> Any:
     return ast.literal_eval(node)
 
 
-def _named(value: Any, key: str) -> Iterator[tuple[str, Any]]:
-    """Yield the values of a key at any depth, with the key."""
+def _given(key: Any) -> Any:
+    """Return a key, which is missing where a mapping is unpacked."""
+    if key is None:
+        raise ValueError('a mapping is unpacked')
+    return key
+
+
+def _named(value: Any, key: str) -> Iterator[Any]:
+    """Yield the values of a key at any depth."""
     if isinstance(value, dict):
         if key in value:
-            yield key, value[key]
+            yield value[key]
         for item in value.values():
             yield from _named(item, key)
     elif isinstance(value, (list, tuple)):
@@ -109,15 +117,16 @@ def _named(value: Any, key: str) -> Iterator[tuple[str, Any]]:
             yield from _named(item, key)
 
 
-def _registered(scope: str) -> set[str]:
-    """Return the names of all registered types, after importing those of a toolbox."""
+def _registered(scopes: Iterable[str]) -> set[str]:
+    """Return the names of all types that packages register, after importing these."""
     names: set[str] = set()
-    roots = [value for value in vars(mmengine.registry).values() if isinstance(value, Registry)]
-    for root in roots:
-        for registry in (root, *root.children.values()):
-            if registry.scope in (scope, 'mmengine', 'mmvmlp'):
+    for scope in scopes:
+        # mmcv registers its types with mmengine.
+        module = import_module(f'{"mmengine" if scope == "mmcv" else scope}.registry')
+        for registry in vars(module).values():
+            if isinstance(registry, Registry):
                 registry.import_from_location()
-            names.update(registry.module_dict)
+                names.update(registry.module_dict)
     # mmdet's RoI extractors take the layers of mmcv, which are not registered.
     with suppress(ImportError):
         names.update(import_module('mmcv.ops').__all__)

@@ -1,6 +1,7 @@
 """Publish a trained model: its weights alone, its config, and a model card."""
 
 import hashlib
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from mmvmlp.hub.model_card import Provenance, model_card
 from mmvmlp.inference.trained_model import trained_model
 from mmvmlp.output_files import check_folder_can_be_written
 
-OF_THE_RUN = ('work_dir', 'load_from', 'resume', 'launcher', 'auto_scale_lr')
+OF_THE_RUN = ('work_dir', 'load_from', 'resume', 'launcher')
 """Variables that say where and how a training ran, and nothing about the model."""
 
 
@@ -56,12 +57,16 @@ def publish_checkpoint(
         FileExistsError: If the folder exists and is not empty.
         CheckpointError: If the checkpoint cannot be read or is of another model.
         ImportError: If huggingface_hub is not installed.
-        ValueError: If the config cannot be written as values.
+        ValueError: If the name is not accepted, or the config cannot be written as values.
         OSError: If the folder cannot be written.
     """
+    if not re.fullmatch(r'[\w.-]+', name):
+        raise ValueError(f'name={name!r}: letters, digits and the signs _.- are accepted')
     if folder.is_dir() and any(folder.iterdir()):
         raise FileExistsError(f'folder {str(folder)!r} exists and is not empty')
     check_folder_can_be_written(folder, 'folder')
+    # Building a model changes its config.
+    text = _text(config)
     file = checkpoint_file(checkpoint)
     model = trained_model(config, _weights(read_checkpoint(file), file, use_ema), checkpoint)
     contents = checkpoint_bytes('.safetensors', model.state_dict(), model.dataset_meta)
@@ -73,7 +78,7 @@ def publish_checkpoint(
         made = Path(parent) / folder.name
         made.mkdir()
         (made / weights).write_bytes(contents)
-        (made / CONFIG).write_text(_text(config), encoding='utf-8')
+        (made / CONFIG).write_text(text, encoding='utf-8')
         (made / CARD).write_text(card, encoding='utf-8')
         published = from_pretrained(made).state_dict()
         if not all(torch.equal(published[key], value) for key, value in model.state_dict().items()):

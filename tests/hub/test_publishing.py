@@ -102,11 +102,14 @@ def test_a_repository_is_a_folder_of_the_hub(published, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ('old', 'new', 'message'),
     [
-        ("type='MaskRCNN'", "type='os.system', command='touch ran'", 'is not registered'),
-        ("type='MaskRCNN'", "type='subprocess.MaskRCNN'", 'is not registered'),
-        ("type='MaskRCNN'", "type='MaskRCNN', _scope_='antigravity'", "_scope_='antigravity'"),
+        ("type='MaskRCNN'", "type='os.system', command='touch ran'", "scope 'os'"),
+        ("type='MaskRCNN'", "type='system', command='touch ran'", 'is not registered'),
+        ("type='MaskRCNN'", "type='mmengine.Config'", 'is not registered'),
+        ("type='MaskRCNN'", "type='subprocess.MaskRCNN'", "scope 'subprocess'"),
+        ("type='MaskRCNN'", "type='MaskRCNN', _scope_='antigravity'", "scope 'antigravity'"),
+        ('model = dict(', 'model = dict(**x, ', 'a mapping is unpacked'),
         ('model = dict(', 'model = dict(trust_remote_code=True, ', 'would load another model'),
-        ("default_scope = 'mmdet'", "default_scope = 'this'", "default_scope='this'"),
+        ("default_scope = 'mmdet'", "default_scope = 'this'", "scope 'this'"),
         ('model = dict(', "open('ran', 'w')\nmodel = dict(", 'is not a list of values'),
         ('model = dict(', "x = open('ran', 'w')\nmodel = dict(", 'is not a list of values'),
     ],
