@@ -155,3 +155,15 @@ def test_the_command_publishes_the_average_and_what_was_measured(trained, tmp_pa
     assert 'no moving average' in run(
         *('tools/publish.py', file, tmp_path / 'other', '--config', CONFIG, '--use-ema'), expect=1
     )
+
+
+def test_averages_of_mmengine_are_the_weights_of_its_checkpoints(trained, tmp_path):
+    state = read_checkpoint(trained)['state_dict']
+    last = {f'module.{key}': tensor + 1 for key, tensor in state.items()}
+    torch.save({'state_dict': state, 'ema_state_dict': {**last, 'steps': 9}}, tmp_path / 'ema.pth')
+    config, out = load_config(CONFIG), tmp_path / 'out'
+    publish_checkpoint(
+        config, tmp_path / 'ema.pth', out, name='ema', about=Provenance(), use_ema=True
+    )
+    published = read_checkpoint(weights(out))['state_dict']
+    assert all(torch.equal(published[key], value) for key, value in state.items())
