@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mmvmlp.checkpoints import list_weights as list_weights
     from mmvmlp.checkpoints import load_checkpoint as load_checkpoint
     from mmvmlp.deploy.fuse import fuse as fuse
+    from mmvmlp.hub import from_pretrained as from_pretrained
+    from mmvmlp.hub import push_to_hub as push_to_hub
     from mmvmlp.necks import SimplePyramid as SimplePyramid
 
 __version__ = '0.1.0'
@@ -30,6 +32,7 @@ _MODULES = {
         'load_checkpoint',
     ),
     'mmvmlp.deploy.fuse': ('fuse',),
+    'mmvmlp.hub': ('from_pretrained', 'push_to_hub'),
     'mmvmlp.necks': ('SimplePyramid',),
 }
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import nn
 
 import mmvmlp
 from development.parity_rules import images, official_tensor, thinned
+from mmvmlp.checkpoints import convert_tensors
 
 FOLDER = Path(__file__).parent / 'data' / 'parity'
 TOLERANCE = 1e-9
@@ -101,9 +103,23 @@ def parity_cases(folder: Path = FOLDER) -> list[ParityCase]:
     return cases
 
 
+def assert_converts_there_and_back(
+    published: Mapping[str, torch.Tensor], name: str | None = None
+) -> None:
+    """Convert published tensors to ours and back, and compare every bit."""
+    ours = convert_tensors(published, network=name)
+    word = 'official' if ours.source.startswith('official') else ours.source.partition("'")[0]
+    back = convert_tensors(ours.tensors, network=ours.network, to=word)
+    assert back.target == ours.source
+    assert back.tensors.keys() == published.keys()
+    for key, tensor in published.items():
+        assert back.tensors[key].dtype == tensor.dtype
+        assert torch.equal(back.tensors[key], tensor), key
+
+
 @torch.no_grad()
 def assert_checkpoint_gives_its_networks_outputs(theirs: nn.Module, name: str) -> None:
-    """Load another library's classifier into ours, and compare the logits in float64.
+    """Load another library's classifier into ours, convert it back, and compare the logits.
 
     Args:
         theirs: The other classifier, on images of 224 pixels; its vectors are changed.
@@ -117,6 +133,7 @@ def assert_checkpoint_gives_its_networks_outputs(theirs: nn.Module, name: str) -
     ours = mmvmlp.build_classifier(name, 1000).double().eval()
     report = mmvmlp.load_checkpoint(ours, {'state_dict': theirs.state_dict()})
     assert not (report.missing or report.unexpected or report.mismatched)
+    assert_converts_there_and_back(theirs.state_dict(), name)
     images = torch.randn(1, 3, 224, 224, dtype=torch.float64)
     expected = theirs(images)
     assert (ours(images) - expected).norm() / expected.norm() < TOLERANCE

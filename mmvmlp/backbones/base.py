@@ -20,6 +20,7 @@ from mmvmlp.backbones.arguments import (
     distinct_levels,
     positive_integer,
 )
+from mmvmlp.backbones.image_channels import for_image_channels
 from mmvmlp.backbones.names import canonical_name, suggestion
 from mmvmlp.backbones.official_format import OfficialFormat
 from mmvmlp.backbones.pretrained import strict_init_cfg
@@ -405,6 +406,14 @@ class VisionMLP(BaseModule):
         """
         strides = [level.stride for level in self.levels()]
         return official.our_tensors(tensors, self.depths, strides, expected)
+
+    def stem_for_image_channels(self, weight: torch.Tensor) -> torch.Tensor:
+        """Adapt the weight of the first convolution to this model's image channels.
+
+        Args:
+            weight: In our layout, for any number of channels.
+        """
+        return for_image_channels(weight, self.in_channels)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Return the depth of a parameter's layer, for layer-wise learning-rate decay.

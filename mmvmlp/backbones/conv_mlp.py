@@ -15,7 +15,7 @@ from torch.nn import functional
 from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.base import FeatureInfo, Stage
 from mmvmlp.backbones.early_levels import EarlyLevelMLP
-from mmvmlp.backbones.official_format import OfficialFormat, reshaped
+from mmvmlp.backbones.official_format import LINEAR, OfficialFormat
 from mmvmlp.backbones.published_weights import PublishedWeights
 from mmvmlp.ops import ChannelMLP, DropPath, build_norm
 from mmvmlp.ops.folding import folded_convolution, pointwise_weights
@@ -316,7 +316,7 @@ class ConvMLP(EarlyLevelMLP):
                 (r'^head\.', 'head.fc.'),
             ),
             classifier_keys=r'^(norm|head)\.',
-            rearrangements=((r'\.fc[12]\.weight$', reshaped),),
+            rearrangements=((r'\.fc[12]\.weight$', LINEAR),),
         ),
     )
     published_weights = (

@@ -7,6 +7,7 @@ variants tiny, small and base, but not their code.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -14,9 +15,10 @@ from torch import nn
 
 from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.base import FeatureInfo, Stage, VisionMLP
-from mmvmlp.backbones.official_format import OfficialFormat, reshaped
+from mmvmlp.backbones.official_format import LINEAR, OfficialFormat
 from mmvmlp.backbones.published_weights import PublishedWeights
 from mmvmlp.ops import ChannelMLP, DropPath, SplitAttention, build_norm, cycle_shift
+from mmvmlp.ops.cycle_shift import PERIOD
 from mmvmlp.ops.execution import runs_as_written
 from mmvmlp.ops.folding import pointwise_weights
 from mmvmlp.ops.fused_block import FusedBlock
@@ -197,6 +199,13 @@ class FusedCycleBlock(FusedBlock):
         return x + mixed.view(x.shape)
 
 
+def _offsets(weight: torch.Tensor, axis: int) -> torch.Tensor:
+    """Return the distances of the official Cycle FC: a pair (y, x) for each channel."""
+    pairs = torch.zeros(weight.shape[1], 2, dtype=weight.dtype)
+    pairs[:, axis] = (torch.arange(len(pairs)) + 1) % PERIOD - 1
+    return pairs.reshape(1, -1, 1, 1)
+
+
 @MODELS.register_module()
 class CycleMLP(VisionMLP):
     """CycleMLP: mixing of neighbouring tokens by linear layers along H and W; size-free by design.
@@ -257,8 +266,11 @@ class CycleMLP(VisionMLP):
                 (r'^head\.', 'head.fc.'),
             ),
             classifier_keys=r'^(norm|head)\.',
-            constant_keys=r'\.sfc_[hw]\.offset$',
-            rearrangements=((r'\.(channel|projection|fc1|fc2)\.weight$', reshaped),),
+            constants=(
+                (r'(\.sfc_h)\.weight$', r'\1.offset', partial(_offsets, axis=1)),
+                (r'(\.sfc_w)\.weight$', r'\1.offset', partial(_offsets, axis=0)),
+            ),
+            rearrangements=((r'\.(channel|projection|fc1|fc2)\.weight$', LINEAR),),
         ),
     )
     published_weights = tuple(

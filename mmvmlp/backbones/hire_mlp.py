@@ -16,7 +16,12 @@ from torch import nn
 
 from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.base import FeatureInfo, Stage, VisionMLP
-from mmvmlp.backbones.official_format import OfficialFormat, reshaped, transposed
+from mmvmlp.backbones.official_format import (
+    FLAT,
+    POINTWISE,
+    TRANSPOSED_POINTWISE,
+    OfficialFormat,
+)
 from mmvmlp.backbones.published_weights import PublishedWeights
 from mmvmlp.ops import ChannelMLP, DropPath, RegionMixing, SplitAttention, build_norm
 from mmvmlp.ops.pointwise import pointwise
@@ -280,10 +285,10 @@ class HireMLP(VisionMLP):
             ),
             classifier_keys=r'^(norm|head)\.',
             rearrangements=(
-                (r'\.reduce\.weight$', reshaped),
-                (r'\.reweight\.[02]\.weight$', reshaped),
-                (r'\.expand\.weight$', transposed),
-                (r'\.expand\.bias$', reshaped),
+                (r'\.reduce\.weight$', POINTWISE),
+                (r'\.reweight\.[02]\.weight$', POINTWISE),
+                (r'\.expand\.weight$', TRANSPOSED_POINTWISE),
+                (r'\.expand\.bias$', FLAT),
             ),
         ),
     )

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from mmvmlp.backbones.official_format import (
+    FLAX_CONVOLUTION,
+    LINEAR,
+    TRANSPOSED_LINEAR,
     OfficialFormat,
-    channels_first,
-    reshaped,
-    transposed,
 )
 from mmvmlp.backbones.published_weights import PublishedWeights, hub_file
 from mmvmlp.backbones.single_stride import FixedSizeArchitecture, SingleStrideMLP
@@ -167,13 +167,14 @@ class MLPMixer(SingleStrideMLP):
                 (r'\.channel_mixing\.', '.channel_mlp.'),
                 (r'\.Dense_0\.', '.fc1.'),
                 (r'\.Dense_1\.', '.fc2.'),
-                (r'\.(kernel|scale)$', '.weight'),
+                (r'(norm\d)\.scale$', r'\1.weight'),
+                (r'\.kernel$', '.weight'),
             ),
             classifier_keys=r'^(pre_head_layer_norm|head)/',
             rearrangements=(
-                (r'^stem\.conv\.weight$', channels_first),
-                (_POINTWISE, transposed),
-                (r'^head\.fc\.weight$', transposed),
+                (r'^stem\.conv\.weight$', FLAX_CONVOLUTION),
+                (_POINTWISE, TRANSPOSED_LINEAR),
+                (r'^head\.fc\.weight$', TRANSPOSED_LINEAR),
             ),
         ),
         OfficialFormat(
@@ -187,7 +188,7 @@ class MLPMixer(SingleStrideMLP):
                 (r'\.mlp_channels\.', '.channel_mlp.'),
             ),
             classifier_keys=r'^(norm|head)\.',
-            rearrangements=((_POINTWISE, reshaped),),
+            rearrangements=((_POINTWISE, LINEAR),),
         ),
         OfficialFormat(
             name="mmpretrain's MlpMixer",
@@ -203,7 +204,8 @@ class MLPMixer(SingleStrideMLP):
                 (r'\.layers\.1\.', '.fc2.'),
             ),
             classifier_keys=r'^((backbone\.)?ln1|head)\.',
-            rearrangements=((_POINTWISE, reshaped),),
+            rearrangements=((_POINTWISE, LINEAR),),
+            in_model=True,
         ),
     )
 

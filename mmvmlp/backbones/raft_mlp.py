@@ -15,7 +15,8 @@ from torch.nn import functional
 from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.base import FeatureInfo, Stage
 from mmvmlp.backbones.early_levels import EarlyLevelMLP
-from mmvmlp.backbones.official_format import OfficialFormat, reshaped
+from mmvmlp.backbones.image_channels import for_image_channels
+from mmvmlp.backbones.official_format import LINEAR, OfficialFormat, Rearrangement
 from mmvmlp.backbones.published_weights import PublishedWeights
 from mmvmlp.ops import ChannelMLP, DropPath, RaftMixing, Resolution, build_norm
 from mmvmlp.ops.fused_block import FusedBlock
@@ -240,9 +241,11 @@ class FusedRaftMLPBlock(FusedBlock):
         return mixed_channels
 
 
-def _from_order_of_rafts(tensor: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-    """Reorder what is stored raft by raft: channel q of raft o at o * RAFT_SIZE + q."""
-    return tensor.reshape(-1, RAFT_SIZE).t().reshape(shape)
+_RAFT_BY_RAFT = Rearrangement(
+    lambda tensor, shape: tensor.reshape(-1, RAFT_SIZE).t().reshape(shape),
+    lambda tensor: tensor.reshape(RAFT_SIZE, -1).t().flatten(),
+)
+"""Vector stored raft by raft: channel q of raft o at o * RAFT_SIZE + q."""
 
 
 @MODELS.register_module()
@@ -306,8 +309,8 @@ class RaftMLP(EarlyLevelMLP):
             ),
             classifier_keys=r'^(heads|classifier)\.',
             rearrangements=(
-                (r'\.token_mixing\.norm[12]\.(weight|bias)$', _from_order_of_rafts),
-                (r'\.channel_mlp\.fc[12]\.weight$', reshaped),
+                (r'\.token_mixing\.norm[12]\.(weight|bias)$', _RAFT_BY_RAFT),
+                (r'\.channel_mlp\.fc[12]\.weight$', LINEAR),
             ),
         ),
     )
@@ -326,6 +329,18 @@ class RaftMLP(EarlyLevelMLP):
 
     def levels(self) -> tuple[FeatureInfo, ...]:
         return tuple(map(FeatureInfo, self.arch.channels, STRIDES))
+
+    def stem_for_image_channels(self, weight: torch.Tensor) -> torch.Tensor:
+        areas = [size**2 for size in KERNEL_SIZES[0]]
+        channels, rest = divmod(weight.shape[1], sum(areas))
+        if rest:
+            return weight
+        kernels = torch.split(weight, [channels * area for area in areas], 1)
+        adapted = [
+            for_image_channels(kernel.reshape(-1, channels, area), self.in_channels)
+            for kernel, area in zip(kernels, areas, strict=True)
+        ]
+        return torch.cat([kernel.flatten(1) for kernel in adapted], 1)
 
     def build_stem(self) -> nn.Module:
         return MultiScaleEmbedding(

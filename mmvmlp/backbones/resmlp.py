@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from mmvmlp.backbones.official_format import OfficialFormat, reshaped
+from mmvmlp.backbones.official_format import CHANNELS_LAST_VECTOR, LINEAR, OfficialFormat
 from mmvmlp.backbones.published_weights import PublishedWeights, hub_file
 from mmvmlp.backbones.single_stride import FixedSizeArchitecture, SingleStrideMLP
 from mmvmlp.ops import ChannelMLP, DenseMixing, DropPath, LayerScale, Resolution, build_norm
@@ -168,13 +168,13 @@ class ResMLP(SingleStrideMLP):
                 (r'^norm\.', 'norm3.'),
                 (r'^head\.', 'head.fc.'),
                 (r'\.gamma_(\d)$', r'.scale\1.weight'),
-                (r'\.alpha$', '.weight'),
-                (r'\.beta$', '.bias'),
+                (r'(norm\d)\.alpha$', r'\1.weight'),
+                (r'(norm\d)\.beta$', r'\1.bias'),
                 (r'\.attn\.', '.token_mixing.fc1.'),
                 (r'\.mlp\.', '.channel_mlp.'),
             ),
             classifier_keys=r'^(norm|head)\.',
-            rearrangements=((r'\.channel_mlp\.fc\d\.weight$', reshaped),),
+            rearrangements=((r'\.channel_mlp\.fc\d\.weight$', LINEAR),),
         ),
         OfficialFormat(
             name="timm's ResMLP",
@@ -184,16 +184,16 @@ class ResMLP(SingleStrideMLP):
                 (r'^norm\.', 'norm3.'),
                 (r'^head\.', 'head.fc.'),
                 (r'\.ls(\d)$', r'.scale\1.weight'),
-                (r'\.alpha$', '.weight'),
-                (r'\.beta$', '.bias'),
+                (r'(norm\d)\.alpha$', r'\1.weight'),
+                (r'(norm\d)\.beta$', r'\1.bias'),
                 (r'\.linear_tokens\.', '.token_mixing.fc1.'),
                 (r'\.mlp_channels\.', '.channel_mlp.'),
             ),
             classifier_keys=r'^(norm|head)\.',
             rearrangements=(
-                (r'\.channel_mlp\.fc\d\.weight$', reshaped),
+                (r'\.channel_mlp\.fc\d\.weight$', LINEAR),
                 # timm stores the affine layers' vectors as (1, 1, C).
-                (r'norm\d\.(weight|bias)$', reshaped),
+                (r'norm\d\.(weight|bias)$', CHANNELS_LAST_VECTOR),
             ),
         ),
     )

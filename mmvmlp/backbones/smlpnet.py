@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.base import FeatureInfo, Stage, VisionMLP
-from mmvmlp.backbones.official_format import OfficialFormat, reshaped
+from mmvmlp.backbones.official_format import LINEAR, POINTWISE, OfficialFormat
 from mmvmlp.backbones.published_weights import PublishedWeights
 from mmvmlp.ops import (
     AxialMixing,
@@ -364,7 +364,10 @@ class SMLPNet(VisionMLP):
                 (r'^mlp_head\.0\.', 'head.fc.'),
             ),
             classifier_keys=r'^(batch_norm|mlp_head)\.',
-            rearrangements=((r'\.(width|height|fc1|fc2)\.weight$', reshaped),),
+            rearrangements=(
+                (r'\.(width|height)\.weight$', POINTWISE),
+                (r'\.(fc1|fc2)\.weight$', LINEAR),
+            ),
         ),
     )
 

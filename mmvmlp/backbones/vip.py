@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mmvmlp.backbones.official_format import OfficialFormat, reshaped
+from mmvmlp.backbones.official_format import LINEAR, OfficialFormat
 from mmvmlp.backbones.published_weights import PublishedWeights
 from mmvmlp.backbones.two_strides import TwoStrideArchitecture, TwoStrideMLP
 from mmvmlp.ops import ChannelMLP, DropPath, Resolution, SegmentMixing, SplitAttention, build_norm
@@ -245,7 +245,7 @@ class ViP(TwoStrideMLP):
                 (r'^head\.', 'head.fc.'),
             ),
             classifier_keys=r'^(norm|head)\.',
-            rearrangements=((r'\.(linear|channel|projection|fc1|fc2)\.weight$', reshaped),),
+            rearrangements=((r'\.(linear|channel|projection|fc1|fc2)\.weight$', LINEAR),),
         ),
     )
     published_weights = (

@@ -18,7 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.base import FeatureInfo, Stage, VisionMLP
-from mmvmlp.backbones.official_format import OfficialFormat, reshaped
+from mmvmlp.backbones.official_format import POINTWISE, OfficialFormat
 from mmvmlp.backbones.published_weights import PublishedWeights
 from mmvmlp.ops import ChannelMLP, DropPath, SplitAttention, build_norm
 from mmvmlp.ops.folding import channel_affine, pointwise_weights, split_norm
@@ -350,7 +350,7 @@ class WaveMLP(VisionMLP):
                 (r'^head\.', 'head.fc.'),
             ),
             classifier_keys=r'^(norm|head)\.',
-            rearrangements=((r'\.reweight\.[02]\.weight$', reshaped),),
+            rearrangements=((r'\.reweight\.[02]\.weight$', POINTWISE),),
         ),
     )
     published_weights = (

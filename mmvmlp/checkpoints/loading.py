@@ -75,6 +75,7 @@ def load_checkpoint(
     *,
     use_ema: bool = False,
     resample_tokens: bool = False,
+    adapt_stem: bool = False,
 ) -> CheckpointReport:
     """Load a checkpoint into a backbone, or into a model with one.
 
@@ -93,6 +94,10 @@ def load_checkpoint(
         resample_tokens: True to resample token mixing of another native size, as if the
             checkpoint's network ran at this size with ``resolution='resize'``. By default, such a
             checkpoint is refused.
+        adapt_stem: True to adapt the first convolution to another number of image channels: for one
+            channel, the sum of its weights over the checkpoint's channels; for others, its weights
+            repeated in turn, and scaled to keep their sum for images of equal channels (timm's
+            ``adapt_input_conv``). By default, such a checkpoint is refused.
 
     Returns:
         Keys that matched, were missing or unexpected, or differed in shape; also logged.
@@ -120,6 +125,8 @@ def load_checkpoint(
         named = _official_tensors(official, tensors, backbone, prefix, expected)
     if resample_tokens:
         _resample_tokens(backbone, prefix, named, official)
+    if adapt_stem:
+        _adapt_stem(backbone, prefix, named, official)
     report = _compare(
         source=('mmvmlp checkpoint' if official is None else official.name) + origin,
         named=named,
@@ -247,6 +254,24 @@ def _resample_tokens(
             }
         for key, tensor in layer.resampled(weights).items():
             named[start + key] = (named[start + key][0], tensor)
+
+
+def _adapt_stem(
+    backbone: VisionMLP, prefix: str, named: NamedTensors, official: OfficialFormat | None
+) -> None:
+    """Replace the weight of the first convolution if it is for other image channels."""
+    for name, weight in backbone.stem.named_parameters(prefix='stem'):
+        own, tensor = named.get(prefix + name, ('', weight))
+        # No other shape of a stem depends on the channels.
+        if tensor.numel() == weight.numel() or tensor.ndim != weight.ndim or weight.ndim < 2:
+            continue
+        if official is not None:
+            # It was not rearranged: its shape is not the model's.
+            channels = tensor.numel() * backbone.in_channels // weight.numel()
+            shape = torch.Size((weight.shape[0], channels, *weight.shape[2:]))
+            tensor = official.our_tensor(name, tensor, shape)
+        if len(tensor) == len(weight):
+            named[prefix + name] = (own, backbone.stem_for_image_channels(tensor))
 
 
 def _compare(
@@ -462,14 +487,20 @@ class OfficialPretrained:
         checkpoint: A file, an http(s) URL, or the name of published weights.
         use_ema: True to load the exponential moving average of the weights.
         resample_tokens: True to resample token mixing of another native size.
+        adapt_stem: True to adapt the first convolution to another number of image channels.
     """
 
     def __init__(
-        self, checkpoint: str, use_ema: bool = False, resample_tokens: bool = False
+        self,
+        checkpoint: str,
+        use_ema: bool = False,
+        resample_tokens: bool = False,
+        adapt_stem: bool = False,
     ) -> None:
         self.checkpoint = checkpoint
         self.use_ema = use_ema
         self.resample_tokens = resample_tokens
+        self.adapt_stem = adapt_stem
 
     def __call__(self, module: nn.Module) -> None:
         """Load the checkpoint into a module, and record it in mmengine's log of initialisation."""
@@ -478,6 +509,7 @@ class OfficialPretrained:
             self.checkpoint,
             use_ema=self.use_ema,
             resample_tokens=self.resample_tokens,
+            adapt_stem=self.adapt_stem,
         )
         if hasattr(module, '_params_init_info'):
             update_init_info(module, init_info=f'OfficialPretrained: loaded {self.checkpoint}')

@@ -192,7 +192,7 @@ def _check_recorded(
     record = _record_of(file)
     if not record.is_file():
         return
-    recorded, digest = record.read_text(encoding='utf-8').split()[0], _sha256(found)
+    recorded, digest = record.read_text(encoding='utf-8').split()[0], sha256_of(found)
     if digest != recorded:
         raise CheckpointError(
             f'weights {weights.name!r}: the SHA-256 of {str(origin or found)!r} is {digest}, but '
@@ -203,10 +203,11 @@ def _check_recorded(
 def _record(found: Path, file: Path) -> None:
     """Write the record in the format of ``sha256sum``, so that it can check the folder."""
     if not _record_of(file).is_file():
-        write_atomically(_record_of(file), f'{_sha256(found)}  {file.name}\n'.encode())
+        write_atomically(_record_of(file), f'{sha256_of(found)}  {file.name}\n'.encode())
 
 
-def _sha256(file: Path) -> str:
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal digits."""
     digest = hashlib.sha256()
     with file.open('rb') as stream:
         while block := stream.read(1 << 20):

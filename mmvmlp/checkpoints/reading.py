@@ -8,6 +8,7 @@ import argparse
 import hashlib
 import json
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -71,6 +72,7 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dict[str, An
         elif file.suffix == '.safetensors':
             contents = _safetensors_contents(file)
         else:
+            _check_stored_sums(file)
             with torch.serialization.safe_globals(_records_of_training_scripts()):
                 contents = torch.load(file, map_location=map_location, weights_only=True)
     except Exception as error:
@@ -97,6 +99,21 @@ def _downloaded(address: str) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(address, str(file))
     return file
+
+
+def _check_stored_sums(file: Path) -> None:
+    """Refuse a PyTorch file whose contents differ from the CRC-32 sums stored in it.
+
+    ``torch.load`` compares none of them, so that a flipped bit would change a weight.
+    """
+    # Files of PyTorch before 1.6 are no zip archives, and have no sums.
+    if not zipfile.is_zipfile(file):
+        return
+    with zipfile.ZipFile(file) as archive:
+        # torch.serialization.set_crc32_options(False) writes zeros.
+        has_sums = any(entry.CRC for entry in archive.infolist())
+        if has_sums and (damaged := archive.testzip()):
+            raise ValueError(f'{damaged!r} differs from its CRC-32 sum')
 
 
 def _numpy_contents(file: Path) -> dict[str, torch.Tensor]:
@@ -176,6 +193,16 @@ def _refuse_files_of_class_names(contents: Mapping[str, Any], origin: str) -> No
                     f'checkpoint {origin!r} has {key}={value!r} in its records, which would be '
                     'opened as a file; a list of class names is accepted'
                 )
+
+
+def class_names(contents: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a checkpoint's class names and colours, as mmengine names them; empty if none."""
+    meta = contents.get('meta')
+    meta = meta if isinstance(meta, Mapping) else {}
+    # Files of mmdet 2 and mmseg 0 have them beside their other records.
+    older = {key.lower(): meta[key] for key in ('CLASSES', 'PALETTE') if key in meta}
+    named = meta.get('dataset_meta') or older
+    return dict(named) if isinstance(named, Mapping) else {}
 
 
 def extract_state_dict(

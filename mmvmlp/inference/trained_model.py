@@ -13,6 +13,7 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmvmlp.checkpoints import (
     check_trained_checkpoint,
     checkpoint_file,
+    class_names,
     extract_state_dict,
     read_checkpoint,
 )
@@ -38,15 +39,31 @@ def load_trained_model(config: Config, checkpoint: str | Path, device: str) -> B
         ValueError: If the device is not there.
     """
     _check_device(device)
-    contents = read_checkpoint(checkpoint_file(checkpoint))
+    return trained_model(config, read_checkpoint(checkpoint_file(checkpoint)), checkpoint, device)
+
+
+def trained_model(
+    config: Config, contents: Mapping[str, Any], origin: str | Path, device: str = 'cpu'
+) -> BaseModel:
+    """Build the model of a config with the weights of a checkpoint that was read.
+
+    Args:
+        config: See :func:`load_trained_model`.
+        contents: From :func:`~mmvmlp.checkpoints.read_checkpoint`.
+        origin: File to name in errors.
+        device: See :func:`load_trained_model`.
+
+    Raises:
+        CheckpointError: If the checkpoint is of another model.
+    """
     init_default_scope(config.get('default_scope') or 'mmengine')
     # As the runner does: mmpretrain's configs have it beside the model.
     config.model.setdefault('data_preprocessor', config.get('data_preprocessor'))
     model = revert_sync_batchnorm(MODELS.build(config.model))
-    check_trained_checkpoint(model, contents, checkpoint)
+    check_trained_checkpoint(model, contents, origin)
     model.load_state_dict(extract_state_dict(contents))
     model.cfg = config
-    model.dataset_meta = _dataset_meta(config, contents.get('meta') or {})
+    model.dataset_meta = _dataset_meta(config, contents)
     # mmpretrain's names of the same two.
     model._config, model._dataset_meta = model.cfg, model.dataset_meta
     model.to(device)
@@ -62,7 +79,7 @@ def _check_device(device: str) -> None:
         raise ValueError(f'device={device!r}: PyTorch sees {torch.cuda.device_count()} GPUs here')
 
 
-def _dataset_meta(config: Config, checkpoint_meta: Mapping[str, Any]) -> dict[str, Any]:
+def _dataset_meta(config: Config, contents: Mapping[str, Any]) -> dict[str, Any]:
     """Return the class names and colours with which a model was trained.
 
     The checkpoint knows best; after it come the config's test data and its data set's own names.
@@ -72,12 +89,10 @@ def _dataset_meta(config: Config, checkpoint_meta: Mapping[str, Any]) -> dict[st
         dataset = dataset['dataset']
     dataset_type = DATASETS.get(dataset['type']) if isinstance(dataset.get('type'), str) else None
     merged: dict[str, Any] = {}
-    # Files of mmdet 2 and mmseg 0 have the names beside their other records.
-    older = {key: checkpoint_meta[key] for key in ('CLASSES', 'PALETTE') if key in checkpoint_meta}
     for source in (
         getattr(dataset_type, 'METAINFO', None),
         dataset.get('metainfo'),
-        checkpoint_meta.get('dataset_meta') or older,
+        class_names(contents),
     ):
         named = {str(key).lower(): value for key, value in (source or {}).items()}
         # Colours belong to the classes they come with.

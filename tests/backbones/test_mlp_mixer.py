@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parity import (
     assert_checkpoint_gives_its_networks_outputs,
+    assert_converts_there_and_back,
     official_state_dict,
 )
 from reference import assert_equal_to_literal
@@ -15,6 +16,7 @@ from reference import dense as reference
 
 import mmvmlp
 from mmvmlp.backbones.mlp_mixer import MLPMixer
+from mmvmlp.checkpoints import read_checkpoint
 from mmvmlp.ops import DenseMixing
 
 SMALL_ARCH = {'depth': 4, 'channels': 8, 'patch_size': 4, 'image_size': 16}
@@ -106,6 +108,7 @@ def test_googles_files_hold_the_same_network(tmp_path):
     mmvmlp.load_checkpoint(expected, official)
     values = expected.state_dict()
     assert all(torch.equal(tensor, values[key]) for key, tensor in ours.state_dict().items())
+    assert_converts_there_and_back(read_checkpoint(file), 'mlp_mixer_b16')
 
 
 def test_damaged_numpy_files_are_refused_by_name(tmp_path):

@@ -112,6 +112,11 @@ class Run:
         )
         assert (out / 'predictions.json').is_file()
 
+    def publish(self, file):
+        out = self.folder / 'published'
+        self.command('publish', file, out, '--config', self.config)
+        assert (out / 'README.md').is_file()
+
     def contact_sheet(self, file):
         config = Config.fromfile(self.config)
         config.val_dataloader.dataset.data_root = str(self.data)
@@ -260,4 +265,6 @@ def test_bad_file_is_refused_without_side_effects(run, checkpoints, capfd, way, 
     # With resume_latest, the bad file itself is in the work folder.
     written = {path.name for path in run.folder.rglob('*.*') if path.name != 'epoch_1.pth'}
     assert way == 'resume_latest' or not (run.work_dir / 'epoch_1.pth').exists()
-    assert not {'epoch_2.pth', 'metrics.json', 'predictions.json', 'sheet.png'} & written
+    assert (
+        not {'epoch_2.pth', 'metrics.json', 'predictions.json', 'sheet.png', 'README.md'} & written
+    )
