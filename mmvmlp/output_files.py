@@ -6,13 +6,18 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+INCOMPLETE = '.*.incomplete'
+"""Pattern of the temporary names; a process that is killed leaves its file behind."""
 
-def write_atomically(file: Path, contents: bytes) -> None:
+
+def write_atomically(file: Path, *contents: bytes | memoryview, synced: bool = False) -> None:
     """Write a file under a temporary name in the same folder, then rename it.
 
     Args:
         file: The file; its folder must exist. An existing file is replaced.
-        contents: Its contents.
+        *contents: Its contents, in parts.
+        synced: True to wait until file and name are on the disk, so that they survive a crash of
+            the machine.
 
     Raises:
         OSError: If the file cannot be written.
@@ -21,14 +26,27 @@ def write_atomically(file: Path, contents: bytes) -> None:
     temporary = file.with_name(f'.{secrets.token_hex(8)}.incomplete')
     try:
         with temporary.open('xb') as stream:
-            stream.write(contents)
+            stream.writelines(contents)
+            if synced:
+                stream.flush()
+                os.fsync(stream.fileno())
         temporary.replace(file)
+        if synced:
+            _sync_folder(file.parent)
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError):
             raise type(error)(f'file {str(file)!r} cannot be written: {error.strerror}') from error
         raise
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def check_file_can_be_written(file: Path, setting: str) -> None:

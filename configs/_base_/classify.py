@@ -28,7 +28,12 @@ model = dict(
 visualizer = dict(
     _delete_=True, type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')]
 )
-default_hooks = dict(strict_checkpoint=dict(type='mmvmlp.StrictCheckpointHook'))
+default_hooks = dict(
+    checkpoint=dict(type='mmvmlp.CheckpointHook'),
+    exact_resume=dict(type='mmvmlp.ExactResumeHook'),
+    finite_loss=dict(type='mmvmlp.FiniteLossHook'),
+    strict_checkpoint=dict(type='mmvmlp.StrictCheckpointHook'),
+)
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
     paramwise_cfg={{_base_.without_decay}},

@@ -14,7 +14,12 @@ train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-default_hooks = dict(strict_checkpoint=dict(type='mmvmlp.StrictCheckpointHook'))
+default_hooks = dict(
+    checkpoint=dict(type='mmvmlp.CheckpointHook'),
+    exact_resume=dict(type='mmvmlp.ExactResumeHook'),
+    finite_loss=dict(type='mmvmlp.FiniteLossHook'),
+    strict_checkpoint=dict(type='mmvmlp.StrictCheckpointHook'),
+)
 optim_wrapper = dict(
     constructor='mmvmlp.LayerDecayOptimWrapperConstructor',
     paramwise_cfg=dict(_delete_=True, backbone_lr_mult=0.1),

@@ -15,7 +15,12 @@ train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-default_hooks = dict(strict_checkpoint=dict(type='mmvmlp.StrictCheckpointHook'))
+default_hooks = dict(
+    checkpoint=dict(type='mmvmlp.CheckpointHook'),
+    exact_resume=dict(type='mmvmlp.ExactResumeHook'),
+    finite_loss=dict(type='mmvmlp.FiniteLossHook'),
+    strict_checkpoint=dict(type='mmvmlp.StrictCheckpointHook'),
+)
 embedding = dict(decay_mult=0.0)
 optim_wrapper = dict(
     constructor='mmvmlp.LayerDecayOptimWrapperConstructor',

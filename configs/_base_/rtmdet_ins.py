@@ -30,7 +30,12 @@ train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-default_hooks = dict(strict_checkpoint=dict(type='mmvmlp.StrictCheckpointHook'))
+default_hooks = dict(
+    checkpoint=dict(type='mmvmlp.CheckpointHook'),
+    exact_resume=dict(type='mmvmlp.ExactResumeHook'),
+    finite_loss=dict(type='mmvmlp.FiniteLossHook'),
+    strict_checkpoint=dict(type='mmvmlp.StrictCheckpointHook'),
+)
 custom_hooks = [
     _base_.custom_hooks[0],
     dict(_base_.custom_hooks[1], switch_pipeline=train_pipeline_stage2),

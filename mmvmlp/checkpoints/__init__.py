@@ -27,6 +27,7 @@ from mmvmlp.checkpoints.resuming import (
     check_averaged_weights,
     check_optimizer_state,
     drop_outside_checkpoints,
+    missing_for_resuming,
 )
 from mmvmlp.checkpoints.verification import Verification, verify_checkpoint
 from mmvmlp.checkpoints.writing import checkpoint_bytes, write_checkpoint
@@ -52,6 +53,7 @@ __all__ = [
     'find_weights',
     'list_weights',
     'load_checkpoint',
+    'missing_for_resuming',
     'published_weights',
     'read_checkpoint',
     'verify_checkpoint',

@@ -22,6 +22,8 @@ from mmengine.logging import HistoryBuffer
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from mmvmlp.checkpoints.durable import damage
+
 NESTING_KEYS = ('state_dict', 'model', 'module')
 """Keys of the state dict in published files, in the order they are tried."""
 
@@ -51,8 +53,9 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dict[str, An
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        CheckpointError: If the file is truncated or corrupt, has other contents, or has a file
-            name in place of class names; or if this torch cannot read PyTorch files safely.
+        CheckpointError: If the file is truncated, corrupt or not as it was saved, has other
+            contents, or has a file name in place of class names; or if this torch cannot read
+            PyTorch files safely.
     """
     is_address = urlparse(str(path)).scheme in ('http', 'https')
     if not is_address and not Path(path).expanduser().is_file():
@@ -66,6 +69,8 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dict[str, An
             f'checkpoint {str(path)!r}: torch {torch.__version__} may run code from this file; '
             f'accepted are .safetensors and .npz files, or torch {OLDEST_SAFE_TORCH} and newer'
         )
+    if found := damage(file, sealed_only=True):
+        raise CheckpointError(f'checkpoint {str(path)!r} is damaged: {found}')
     try:
         if file.suffix == '.npz':
             contents: Any = _numpy_contents(file)

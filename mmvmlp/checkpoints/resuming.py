@@ -26,6 +26,16 @@ WITH_FUSED_KERNELS = (
 """Optimisers whose kernels read and write the state without checking its size."""
 
 
+def missing_for_resuming(checkpoint: Mapping[str, Any]) -> list[str]:
+    """Return the parts of a training's state that a checkpoint lacks, such as a best one."""
+    parts = ('meta', 'message_hub', 'optimizer')
+    missing = [part for part in parts if not isinstance(checkpoint.get(part), Mapping)]
+    meta = {} if 'meta' in missing else checkpoint['meta']
+    return missing or [
+        f'meta.{key}' for key in ('epoch', 'iter') if not isinstance(meta.get(key), int)
+    ]
+
+
 def check_optimizer_state(optimizer: torch.optim.Optimizer, state: Any, origin: str | Path) -> None:
     """Refuse an optimiser state that does not fit the parameters.
 

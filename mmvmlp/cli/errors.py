@@ -1,5 +1,6 @@
 """Error messages of the commands."""
 
+import errno
 import json
 import os
 import re
@@ -12,7 +13,12 @@ from pathlib import Path
 from mmvmlp.checkpoints import CheckpointError
 from mmvmlp.datasets.loading import ImageReadError
 
-EXPECTED_ERRORS = (ValueError, TypeError, OSError, ImportError, AssertionError)
+EXPECTED_ERRORS = (
+    *(ValueError, TypeError, OSError, ImportError, AssertionError),
+    FloatingPointError,
+)
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -49,6 +55,10 @@ def _message(error: BaseException, packages: tuple[str, ...]) -> str | None:
     if isinstance(error, (ImageReadError, CheckpointError)):
         # A data loader worker passes its whole traceback as the message.
         return str(error).rpartition(f'{type(error).__name__}: ')[2].strip()
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
+        # Logs and results are written by mmengine and the toolboxes.
+        where = f' for {error.filename!r}' if error.filename else ''
+        return f'no space left{where} ({error.strerror}); make room, then repeat the command'
     innermost = error.__traceback__
     while innermost is not None and innermost.tb_next is not None:
         innermost = innermost.tb_next

@@ -13,6 +13,7 @@ from mmvmlp.config.settings import (
     build_runner,
     set_auto_scale_lr,
     set_backbone_checkpoint,
+    set_durable_training,
     set_log,
     set_mixed_precision,
     set_resume,
@@ -36,7 +37,7 @@ def parse_arguments() -> argparse.Namespace:
         nargs='?',
         const='auto',
         metavar='FILE',
-        help='resume from a checkpoint; without FILE from the latest in the work folder',
+        help='resume from a checkpoint; without FILE from the newest whole one in the work folder',
     )
     parser.add_argument(
         '--amp',
@@ -58,6 +59,7 @@ def configure(arguments: argparse.Namespace) -> Config:
     config = load_config(arguments.config, arguments.cfg_options)
     set_work_dir(config, arguments.work_dir)
     set_log(config)
+    set_durable_training(config)
     if arguments.data_root is not None:
         set_data_root(config, arguments.data_root)
     if arguments.backbone_checkpoint:

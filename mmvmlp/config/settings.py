@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.hooks import LoggerHook
+from mmengine.hooks import CheckpointHook, LoggerHook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
-from mmvmlp.checkpoints import checkpoint_file
+from mmvmlp.checkpoints import CheckpointError, checkpoint_file
+from mmvmlp.checkpoints.durable import newest_whole_checkpoint
 from mmvmlp.config.required_files import check_checkpoint_exists
 from mmvmlp.output_files import check_folder_can_be_written
 
@@ -165,16 +166,71 @@ def set_resume(config: Config, checkpoint: str) -> None:
 
     Args:
         config: Changed in place; its work folder must be set.
-        checkpoint: A file, or ``'auto'`` for the latest one in the work folder, if any.
+        checkpoint: A file, or ``'auto'`` for the newest one in the work folder that is whole;
+            without any, training begins as without this option.
 
     Raises:
-        FileNotFoundError: If the file does not exist.
+        FileNotFoundError: If the file does not exist, or the work folder records a checkpoint
+            that does not.
+        CheckpointError: If all checkpoints in the work folder are damaged.
     """
+    if checkpoint == 'auto':
+        newest = _newest_checkpoint(config)
+        if newest is None:
+            print(f'Nothing to resume in {config.work_dir}: training begins.')
+            return
+        checkpoint = newest
+    check_checkpoint_exists(checkpoint)
     config.resume = True
-    config.load_from = None if checkpoint == 'auto' else checkpoint
-    latest = config.load_from or find_latest_checkpoint(config.work_dir)
-    if latest is not None:
-        check_checkpoint_exists(latest)
+    config.load_from = checkpoint
+
+
+def _newest_checkpoint(config: Config) -> str | None:
+    """Return the newest whole checkpoint, and print which newer ones are damaged."""
+    settings = dict((config.get('default_hooks') or {}).get('checkpoint') or {})
+    by_epoch = settings.get('by_epoch', True)
+    name = settings.get('filename_tmpl') or ('epoch_{}.pth' if by_epoch else 'iter_{}.pth')
+    folder = config.work_dir
+    if settings.get('out_dir'):
+        # As mmengine joins them.
+        folder = os.path.join(settings['out_dir'], os.path.basename(os.path.abspath(folder)))
+    # Not `last_checkpoint`, whose path is absolute: it is wrong in a folder that was moved.
+    newest, damaged = newest_whole_checkpoint(folder, name)
+    for file, found in damaged.items():
+        print(f'Skipped checkpoint {str(file)!r}: {found}.')
+    if newest is not None:
+        return str(newest)
+    if damaged:
+        raise CheckpointError(
+            f'work_dir={config.work_dir!r}: none of its checkpoints is whole ('
+            + '; '.join(f'{str(file)!r}: {found}' for file, found in damaged.items())
+            + '); name another one with --resume FILE, or train anew in another folder'
+        )
+    recorded: str | None = find_latest_checkpoint(config.work_dir)
+    return recorded
+
+
+def set_durable_training(config: Config) -> None:
+    """Save checkpoints that survive crashes, resume exactly, and stop at losses like NaN.
+
+    Hooks that the config has keep their settings; a hook that it sets to None stays off, as does
+    the replacement of a checkpoint hook other than mmengine's.
+    """
+    hooks = dict(config.get('default_hooks') or {})
+    # The runner's default.
+    saving = hooks.get('checkpoint', {'type': 'CheckpointHook', 'interval': 1})
+    if saving and saving.get('type', CheckpointHook) in (
+        *('CheckpointHook', 'mmengine.CheckpointHook'),
+        CheckpointHook,
+    ):
+        hooks['checkpoint'] = {**saving, 'type': 'mmvmlp.CheckpointHook'}
+    for name, hook_type in (
+        ('exact_resume', 'mmvmlp.ExactResumeHook'),
+        ('finite_loss', 'mmvmlp.FiniteLossHook'),
+    ):
+        if hooks.get(name, {}) is not None:
+            hooks[name] = {'type': hook_type, **hooks.get(name, {})}
+    config.default_hooks = hooks
 
 
 def set_strict_checkpoints(config: Config) -> None:

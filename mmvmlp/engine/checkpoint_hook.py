@@ -17,6 +17,7 @@ from mmvmlp.checkpoints import (
     check_starting_checkpoint,
     check_trained_checkpoint,
     drop_outside_checkpoints,
+    missing_for_resuming,
 )
 from mmvmlp.registry import HOOKS
 
@@ -57,10 +58,12 @@ class StrictCheckpointHook(Hook):
         check(model, checkpoint, origin)
         if not runner._resume:
             return
-        if 'message_hub' not in checkpoint:
+        missing = missing_for_resuming(checkpoint)
+        if missing:
             raise CheckpointError(
-                f'checkpoint {str(origin)!r} has no state of a training to resume; start from it '
-                'with load_from'
+                f'checkpoint {str(origin)!r} has no state of a training to resume (missing are '
+                f'{", ".join(missing)}); start from its weights with --cfg-options '
+                f'load_from={origin}, without --resume'
             )
         if averaged := checkpoint.get('ema_state_dict'):
             check_averaged_weights(model, averaged, origin)

@@ -6,7 +6,12 @@ _base_ = [
     'without_decay.py',
 ]
 
-default_hooks = dict(strict_checkpoint=dict(type='mmvmlp.StrictCheckpointHook'))
+default_hooks = dict(
+    checkpoint=dict(type='mmvmlp.CheckpointHook'),
+    exact_resume=dict(type='mmvmlp.ExactResumeHook'),
+    finite_loss=dict(type='mmvmlp.FiniteLossHook'),
+    strict_checkpoint=dict(type='mmvmlp.StrictCheckpointHook'),
+)
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
     paramwise_cfg={{_base_.without_decay}},

@@ -1,0 +1,58 @@
+"""A lock that keeps two trainings out of one work folder."""
+
+import fcntl
+import os
+import socket
+from pathlib import Path
+from typing import IO
+
+LOCK_NAME = '.training.lock'
+
+_HELD: dict[str, IO[str]] = {}
+"""Open lock files of this process, by work folder; closing one unlocks it."""
+
+
+def lock_work_dir(work_dir: str) -> None:
+    """Lock a work folder until this process ends or unlocks it.
+
+    Args:
+        work_dir: The folder; it must exist.
+
+    Raises:
+        OSError: If another process has locked it, with its number and machine; or if the file
+            system cannot lock files.
+    """
+    work_dir = os.path.realpath(work_dir)
+    if work_dir in _HELD:
+        return
+    stream = (Path(work_dir) / LOCK_NAME).open('a+')
+    try:
+        # Record locks: unlike those of `flock`, worker processes that outlive the training do not
+        # hold them.
+        fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        stream.seek(0)
+        holder = stream.read().strip() or 'another process'
+        stream.close()
+        raise OSError(
+            f'work_dir={work_dir!r}: {holder} is training there; stop it, or choose another '
+            'folder with --work-dir'
+        ) from None
+    except OSError as error:
+        stream.close()
+        raise OSError(
+            f'work_dir={work_dir!r}: its file system cannot lock files ({error.strerror}); choose '
+            'another folder with --work-dir'
+        ) from error
+    stream.truncate(0)
+    stream.write(f'process {os.getpid()} on {socket.gethostname()}\n')
+    stream.flush()
+    _HELD[work_dir] = stream
+
+
+def unlock_work_dir(work_dir: str) -> None:
+    """Unlock a work folder, if this process has locked it."""
+    stream = _HELD.pop(os.path.realpath(work_dir), None)
+    if stream is not None:
+        stream.truncate(0)
+        stream.close()
