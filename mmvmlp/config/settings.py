@@ -228,8 +228,10 @@ def set_durable_training(config: Config) -> None:
         ('exact_resume', 'mmvmlp.ExactResumeHook'),
         ('finite_loss', 'mmvmlp.FiniteLossHook'),
     ):
-        if hooks.get(name, {}) is not None:
-            hooks[name] = {'type': hook_type, **hooks.get(name, {})}
+        settings = hooks.pop(name, {})
+        # mmengine takes None for its own hooks only.
+        if settings is not None:
+            hooks[name] = {'type': hook_type, **settings}
     config.default_hooks = hooks
 
 

@@ -89,7 +89,7 @@ def loader(folder, workers):
     return {
         'batch_size': BATCH,
         'num_workers': workers,
-        'persistent_workers': workers > 0,
+        'persistent_workers': False,
         'sampler': {'type': 'DefaultSampler', 'shuffle': True},
         'dataset': {'type': 'Augmented', 'read': str(folder / 'read.txt')},
     }
