@@ -8,8 +8,9 @@ from typing import IO
 
 LOCK_NAME = '.training.lock'
 
-_HELD: dict[str, IO[str]] = {}
-"""Open lock files of this process, by work folder; closing one unlocks it."""
+_HELD: dict[tuple[int, str], IO[str]] = {}
+"""Open lock files by process and work folder; closing one unlocks it. Forked processes inherit this
+table, but no locks."""
 
 
 def lock_work_dir(work_dir: str) -> None:
@@ -23,7 +24,7 @@ def lock_work_dir(work_dir: str) -> None:
             system cannot lock files.
     """
     work_dir = os.path.realpath(work_dir)
-    if work_dir in _HELD:
+    if (os.getpid(), work_dir) in _HELD:
         return
     stream = (Path(work_dir) / LOCK_NAME).open('a+')
     try:
@@ -47,12 +48,12 @@ def lock_work_dir(work_dir: str) -> None:
     stream.truncate(0)
     stream.write(f'process {os.getpid()} on {socket.gethostname()}\n')
     stream.flush()
-    _HELD[work_dir] = stream
+    _HELD[os.getpid(), work_dir] = stream
 
 
 def unlock_work_dir(work_dir: str) -> None:
     """Unlock a work folder, if this process has locked it."""
-    stream = _HELD.pop(os.path.realpath(work_dir), None)
+    stream = _HELD.pop((os.getpid(), os.path.realpath(work_dir)), None)
     if stream is not None:
         stream.truncate(0)
         stream.close()

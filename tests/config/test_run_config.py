@@ -306,7 +306,7 @@ def test_resuming_without_a_checkpoint_is_an_error_only_for_a_named_file(tmp_pat
     config = load_config(CONFIG)
     set_work_dir(config, str(tmp_path))
     set_resume(config, 'auto')
-    assert config.resume
+    assert not config.resume
     with pytest.raises(FileNotFoundError, match='none.pth'):
         set_resume(config, str(tmp_path / 'none.pth'))
 

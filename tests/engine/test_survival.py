@@ -1,4 +1,4 @@
-"""Trainings that are killed, resumed, moved, or given bad losses; on a model that trains in 1 ms."""
+"""Trainings that are killed, resumed, moved, or given bad losses, on a model of a few layers."""
 
 import os
 import random
@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import torch
 from commands import forget_earlier_runs
 from mmengine.config import Config
+from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, METRICS, MODELS
 from torch import nn
@@ -27,6 +29,13 @@ from mmvmlp.config.settings import (
     set_strict_checkpoints,
 )
 from mmvmlp.engine.work_dir_lock import lock_work_dir, unlock_work_dir
+
+
+@pytest.fixture(autouse=True)
+def _unformatted_config(monkeypatch):
+    """Do not format the config for every checkpoint, which takes longer than to train."""
+    monkeypatch.setattr(Config, 'pretty_text', '')
+
 
 SAMPLES, BATCH, EPOCHS = 10, 2, 4
 ITERATIONS_PER_EPOCH = 5
@@ -75,14 +84,12 @@ class Improving:
     """A metric that draws random numbers, as validation may, and is better each time."""
 
     dataset_meta = None
-    calls = 0
 
     def process(self, *_, **__):
         torch.rand(3), random.random(), np.random.rand()
 
     def evaluate(self, size):
-        self.calls += 1
-        return {'acc': self.calls}
+        return {'acc': MessageHub.get_current_instance().get_info('iter')}
 
 
 def loader(folder, workers):
@@ -97,7 +104,7 @@ def loader(folder, workers):
 
 def config_of(folder, *, workers=0, ema=False, by_epoch_loop=True, **hooks):
     """Return a config of a training, with the commands' changes."""
-    folder.mkdir(exist_ok=True)
+    (folder / 'val').mkdir(parents=True, exist_ok=True)
     checkpoint = {'type': 'CheckpointHook', 'interval': 1, 'max_keep_ckpts': 1}
     iterations = EPOCHS * ITERATIONS_PER_EPOCH
     train_loader = loader(folder, workers)
@@ -112,7 +119,7 @@ def config_of(folder, *, workers=0, ema=False, by_epoch_loop=True, **hooks):
             'train_cfg': {'by_epoch': True, 'max_epochs': EPOCHS}
             if by_epoch_loop
             else {'by_epoch': False, 'max_iters': iterations, 'val_interval': 7},
-            'val_dataloader': {**loader(folder, 0), 'sampler': {'type': 'DefaultSampler'}},
+            'val_dataloader': loader(folder / 'val', 0),
             'val_cfg': {},
             'val_evaluator': {'type': 'Improving'},
             'optim_wrapper': {'optimizer': {'type': 'AdamW', 'lr': 0.01}},
@@ -141,8 +148,8 @@ def train(config, resume=None):
     return build_runner(config).train()
 
 
-def newest(folder):
-    config = config_of(folder)
+def newest(folder, **options):
+    config = config_of(folder, **options)
     set_resume(config, 'auto')
     return Path(config.load_from)
 
@@ -175,6 +182,8 @@ def stop_after(runner_config, iteration):
     runner.call_hook = call_hook
     with pytest.raises(Stop):
         runner.train()
+    # This process goes on.
+    unlock_work_dir(runner.work_dir)
 
 
 @pytest.mark.parametrize(
@@ -196,3 +205,221 @@ def test_resumed_training_equals_uninterrupted_training(tmp_path, options, stopp
     train(config_of(parts, **options), resume='auto')
     name = (whole / 'last_checkpoint').read_text().rpartition('/')[2]
     assert_equal_checkpoints(whole / name, parts / name)
+    if 'workers' not in options:
+        # Only the steps since the checkpoint are repeated.
+        interval = options.get('checkpoint', {}).get('interval', ITERATIONS_PER_EPOCH)
+        assert read(parts) - read(whole) == BATCH * (stopped_at % interval)
+
+
+def read(folder):
+    """Return how many samples were read for training."""
+    return len((folder / 'read.txt').read_text().split())
+
+
+def in_a_process(action):
+    """Fork a process that runs something, and return its number."""
+    process = os.fork()
+    if process == 0:
+        status = 1
+        try:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            action()
+            status = 0
+        finally:
+            os._exit(status)
+    return process
+
+
+def test_trainings_that_are_killed_lose_no_more_than_the_last_interval(tmp_path):
+    whole, killed = tmp_path / 'whole', tmp_path / 'killed'
+    options = {'checkpoint': {'by_epoch': False, 'interval': 1, 'save_best': 'acc'}, 'ema': True}
+    started = time.monotonic()
+    train(config_of(whole, **options))
+    duration, moments = time.monotonic() - started, random.Random(0)
+    kills = 0
+    for attempt in range(10):
+        if attempt == 5:
+            shutil.rmtree(killed)
+        process = in_a_process(partial(train, config_of(killed, **options), resume='auto'))
+        time.sleep(moments.uniform(0.1, 0.6) * duration)
+        os.kill(process, signal.SIGKILL)
+        kills += os.WIFSIGNALED(os.waitpid(process, 0)[1])
+        saved = list(killed.glob('iter_*.pth'))
+        # Of the two that may be there, the older was about to be deleted.
+        assert len(saved) <= 2
+        if saved:
+            newest_file = newest(killed, **options)
+            assert newest_file == max(saved, key=lambda file: int(file.stem[5:]))
+            read_checkpoint(newest_file)
+    assert kills >= 3
+    train(config_of(killed, **options), resume='auto')
+    name = f'iter_{EPOCHS * ITERATIONS_PER_EPOCH}.pth'
+    assert [file.name for file in killed.glob('iter_*.pth')] == [name]
+    assert not list(killed.glob('.*.incomplete'))
+    # Killed while it loads, steps or writes, a training repeats that iteration, and loads another
+    # where the kill came after the step.
+    assert read(killed) <= read(whole) + 5 * 2 * BATCH
+    assert_equal_checkpoints(whole / name, killed / name)
+
+
+def test_resuming_takes_the_newest_whole_checkpoint_also_in_a_moved_folder(tmp_path, capsys):
+    former, moved = tmp_path / 'former', tmp_path / 'moved'
+    stop_after(config_of(former, checkpoint={'max_keep_ckpts': 3}), 16)
+    assert {file.name for file in former.glob('*.pth')} == {f'epoch_{n}.pth' for n in (1, 2, 3)}
+    former.rename(moved)
+    assert newest(moved) == moved / 'epoch_3.pth'
+    third, second = moved / 'epoch_3.pth', moved / 'epoch_2.pth'
+    third.write_bytes(third.read_bytes()[:-1000])
+    contents = bytearray(second.read_bytes())
+    contents[len(contents) // 2] ^= 1
+    second.write_bytes(contents)
+    with pytest.raises(CheckpointError, match=r'epoch_2.*differ from its SHA-256'):
+        read_checkpoint(second)
+    capsys.readouterr()
+    assert newest(moved) == moved / 'epoch_1.pth'
+    printed = capsys.readouterr().out
+    assert f"'{third}': it is truncated" in printed
+    assert f"'{second}': its contents differ" in printed
+    whole = tmp_path / 'whole'
+    train(config_of(whole))
+    train(config_of(moved), resume='auto')
+    assert_equal_checkpoints(whole / 'epoch_4.pth', moved / 'epoch_4.pth')
+    for file in moved.glob('*.pth'):
+        file.write_bytes(b'nothing')
+    with pytest.raises(CheckpointError, match='none of its checkpoints is whole'):
+        newest(moved)
+
+
+def test_every_flipped_bit_is_found(tmp_path):
+    train(config_of(tmp_path))
+    file = tmp_path / 'epoch_4.pth'
+    contents = file.read_bytes()
+    assert torch.load(file, weights_only=False)['meta']['iter'] == EPOCHS * ITERATIONS_PER_EPOCH
+    positions = random.Random(0).sample(range(len(contents)), 25)
+    for position in [*positions, 0, len(contents) - 1]:
+        damaged = bytearray(contents)
+        damaged[position] ^= 1 << position % 8
+        file.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r'epoch_4\.pth'):
+            read_checkpoint(file)
+
+
+def test_a_checkpoint_without_the_state_of_a_training_is_refused_with_the_fix(tmp_path):
+    train(config_of(tmp_path, checkpoint={'save_best': 'acc'}))
+    best = next(tmp_path.glob('best_acc_*.pth'))
+    with pytest.raises(
+        CheckpointError, match=r'missing are optimizer.*load_from=.*without --resume'
+    ):
+        train(config_of(tmp_path / 'again'), resume=str(best))
+    torch.save({'state_dict': read_checkpoint(best)['state_dict']}, tmp_path / 'weights.pth')
+    with pytest.raises(CheckpointError, match='missing are meta, message_hub, optimizer'):
+        train(config_of(tmp_path / 'again'), resume=str(tmp_path / 'weights.pth'))
+
+
+def test_without_a_checkpoint_resuming_begins_as_without_it(tmp_path):
+    config = config_of(tmp_path)
+    config.load_from = 'pretrained.pth'
+    set_resume(config, 'auto')
+    assert not config.get('resume')
+    assert config.load_from == 'pretrained.pth'
+
+
+def test_the_former_best_checkpoint_is_deleted_last(tmp_path, monkeypatch):
+    config = config_of(tmp_path, checkpoint={'save_best': 'acc'})
+    present = []
+    hook = build_runner(config)
+    save = hook.save_checkpoint
+
+    def save_checkpoint(*arguments, **named):
+        present.append({file.name for file in tmp_path.glob('*.pth')})
+        save(*arguments, **named)
+
+    hook.save_checkpoint = save_checkpoint
+    hook.train()
+    assert all(present[1:])
+    writing_best = present[4]
+    assert {'epoch_2.pth', 'best_acc_epoch_1.pth'} == writing_best
+    assert {file.name for file in tmp_path.glob('*.pth')} == {'epoch_4.pth', 'best_acc_epoch_4.pth'}
+
+
+def test_two_trainings_cannot_share_a_work_folder(tmp_path):
+    lock_work_dir(str(tmp_path))
+    try:
+        process = in_a_process(lambda: train(config_of(tmp_path)))
+        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 1
+        assert not list(tmp_path.glob('*.pth'))
+
+        def refused():
+            with pytest.raises(OSError, match=f'process {os.getppid()} on .* is training there'):
+                lock_work_dir(str(tmp_path))
+
+        process = in_a_process(refused)
+        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+    finally:
+        unlock_work_dir(str(tmp_path))
+    train(config_of(tmp_path))
+    process = in_a_process(lambda: train(config_of(tmp_path)))
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+
+
+def with_bad_losses(folder, steps, **hook):
+    config = config_of(folder, finite_loss=hook, checkpoint={'max_keep_ckpts': 1})
+    config.model.not_finite_at = steps
+    return config
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(tmp_path, capsys):
+    with pytest.raises(SystemExit), one_clear_error():
+        train(with_bad_losses(tmp_path, [7]))
+    message = capsys.readouterr().err
+    assert 'error: iteration 7: the loss is not finite (loss, loss_of_head)' in message
+    assert 'learning rate' in message
+    assert [file.name for file in tmp_path.glob('*.pth')] == ['epoch_1.pth']
+    read_checkpoint(tmp_path / 'epoch_1.pth')
+
+
+def test_steps_with_a_loss_that_is_not_finite_are_skipped_and_counted(tmp_path):
+    model = train(with_bad_losses(tmp_path, [7, 8, 20], action='skip', limit=2))
+    assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
+    optimizer = read_checkpoint(tmp_path / 'epoch_4.pth')['optimizer']
+    assert optimizer['state'][0]['step'] == EPOCHS * ITERATIONS_PER_EPOCH - 3
+    with pytest.raises(FloatingPointError, match='iteration 9.*2 steps in a row'):
+        train(with_bad_losses(tmp_path, [7, 8, 9], action='skip', limit=2))
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    config = config_of(tmp_path)
+    config.optim_wrapper.optimizer = {'type': 'SGD', 'lr': 1e30}
+    config.param_scheduler = []
+    config.default_hooks.finite_loss = None
+    set_durable_training(config)
+    config.default_hooks.finite_loss = {'type': 'mmvmlp.FiniteLossHook'}
+    with pytest.raises(FloatingPointError, match='not finite'):
+        train(config)
+    assert not list(tmp_path.glob('*.pth'))
+
+
+@pytest.mark.parametrize('options', [{'action': 'ignore'}, {'limit': 0}])
+def test_wrong_options_are_named(tmp_path, options):
+    with pytest.raises(ValueError, match='|'.join(options)):
+        build_runner(with_bad_losses(tmp_path, [], **options))
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, capfd):
+    stop_after(config_of(tmp_path), 6)
+    before = (tmp_path / 'epoch_1.pth').read_bytes()
+
+    def limited():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, len(before) // 2))
+        with one_clear_error():
+            train(config_of(tmp_path), resume='auto')
+
+    process = in_a_process(limited)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 1
+    message = capfd.readouterr().err
+    assert message.count('error: checkpoint') == 1
+    assert 'epoch_2.pth' in message
+    assert 'make room' in message
+    assert [file.name for file in tmp_path.glob('*.pth')] == ['epoch_1.pth']
+    assert (tmp_path / 'epoch_1.pth').read_bytes() == before
+    assert newest(tmp_path) == tmp_path / 'epoch_1.pth'
