@@ -53,6 +53,8 @@ class CheckpointHook(MMEngineCheckpointHook):
         if local and self.backend_args is None and self.file_client_args is None:
             self.backend_args = {'backend': BACKEND_NAME}
         super().before_train(runner)
+        # mmengine saves the score of a better checkpoint in the last one only if it knows that.
+        self.last_ckpt = runner.message_hub.runtime_info.get('last_ckpt')
         if local and is_main_process():
             for folder in {str(self.out_dir), runner.work_dir}:
                 for leftover in Path(folder).glob(INCOMPLETE):
