@@ -59,6 +59,13 @@ def test_names_can_be_imported(path):
 
 
 @every_config
+def test_training_survives_interruptions_also_in_the_toolboxes_own_programs(path):
+    hooks = loaded(path).default_hooks
+    types = [hooks[name].type for name in ('checkpoint', 'exact_resume', 'finite_loss')]
+    assert types == ['mmvmlp.CheckpointHook', 'mmvmlp.ExactResumeHook', 'mmvmlp.FiniteLossHook']
+
+
+@every_config
 def test_necks_and_heads_fit_what_the_backbone_emits(path):
     config, model = loaded(path), built(path)
     levels, necks = model.backbone.feature_info, config.model.get('neck') or []

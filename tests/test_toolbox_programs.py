@@ -82,6 +82,7 @@ def test_train_test_count_and_browse(tmp_path, monkeypatch, capfd, program, tool
 
     program(toolbox, 'train.py', 'own.py', '--work-dir', 'work')
     assert read_checkpoint(f'work/{checkpoint}')['state_dict']
+    assert b'sha256:' in Path(f'work/{checkpoint}').read_bytes()[-100:]
     capfd.readouterr()
     program(toolbox, 'test.py', 'own.py', f'work/{checkpoint}', '--work-dir', 'tested')
     printed = capfd.readouterr()

@@ -18,6 +18,7 @@ from mmvmlp.config.settings import (
     set_auto_scale_lr,
     set_backbone_checkpoint,
     set_drawing,
+    set_durable_training,
     set_log,
     set_mixed_precision,
     set_resume,
@@ -269,6 +270,36 @@ def test_only_the_default_logger_is_replaced(hooks, expected):
     config = Config(hooks)
     set_log(config)
     assert config.default_hooks == expected
+
+
+@pytest.mark.parametrize(
+    ('hooks', 'expected'),
+    [
+        ({}, {'checkpoint': {'type': 'mmvmlp.CheckpointHook', 'interval': 1}}),
+        (
+            {'checkpoint': {'type': 'CheckpointHook', 'max_keep_ckpts': 2}},
+            {'checkpoint': {'type': 'mmvmlp.CheckpointHook', 'max_keep_ckpts': 2}},
+        ),
+        ({'checkpoint': {'type': 'Mine'}}, {'checkpoint': {'type': 'Mine'}}),
+        ({'checkpoint': None, 'finite_loss': None, 'exact_resume': None}, {'checkpoint': None}),
+        (
+            {'checkpoint': None, 'finite_loss': {'action': 'skip'}},
+            {
+                'checkpoint': None,
+                'finite_loss': {'type': 'mmvmlp.FiniteLossHook', 'action': 'skip'},
+            },
+        ),
+    ],
+)
+def test_hooks_of_durable_training_keep_their_settings(hooks, expected):
+    config = Config({'default_hooks': hooks})
+    set_durable_training(config)
+    defaults = {
+        'exact_resume': {'type': 'mmvmlp.ExactResumeHook'},
+        'finite_loss': {'type': 'mmvmlp.FiniteLossHook'},
+    }
+    kept = {name: hook for name, hook in defaults.items() if hooks.get(name, '') is not None}
+    assert config.default_hooks == {**kept, **expected}
 
 
 def test_custom_runner_is_built(tmp_path):
