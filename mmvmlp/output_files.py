@@ -42,11 +42,13 @@ def write_atomically(file: Path, *contents: bytes | memoryview, synced: bool = F
 
 
 def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    # Some network file systems cannot; the file itself is synced.
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def check_file_can_be_written(file: Path, setting: str) -> None:

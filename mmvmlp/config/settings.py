@@ -207,7 +207,12 @@ def _newest_checkpoint(config: Config) -> str | None:
             + '); name another one with --resume FILE, or train anew in another folder'
         )
     recorded: str | None = find_latest_checkpoint(config.work_dir)
-    return recorded
+    if recorded and '://' not in recorded and not os.path.isfile(recorded):
+        raise FileNotFoundError(
+            f'checkpoint {recorded!r}, recorded in {config.work_dir}/last_checkpoint, does not '
+            'exist; name another one with --resume FILE, or delete that record to train anew'
+        )
+    return recorded or None
 
 
 def set_durable_training(config: Config) -> None:

@@ -17,7 +17,7 @@ from torch.utils.data import IterableDataset
 
 from mmvmlp.registry import HOOKS
 
-LOADING, STEP = 0, 1
+LOADING, STEP, EPOCH = 0, 1, 2
 
 
 def seed_random_numbers(*numbers: int) -> None:
@@ -141,7 +141,9 @@ class ExactResumeHook(Hook):
             loop.run_iter = lambda index, batch: run_iter(index + batches.skipped, batch)
 
     def before_train_epoch(self, runner: Any) -> None:
-        """Skip the batches of this epoch that were trained before the interruption."""
+        """Seed the order of an epoch, and skip its batches from before the interruption."""
+        # Samplers of torch have no seed of their own.
+        seed_random_numbers(EPOCH, runner.seed, runner.rank, runner.epoch)
         if self.batches is None:
             return
         self.batches.seed = (runner.seed, runner.rank)

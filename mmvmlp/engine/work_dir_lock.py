@@ -1,10 +1,14 @@
 """A lock that keeps two trainings out of one work folder."""
 
+import errno
 import fcntl
+import logging
 import os
 import socket
 from pathlib import Path
 from typing import IO
+
+from mmengine.logging import print_log
 
 LOCK_NAME = '.training.lock'
 
@@ -20,8 +24,7 @@ def lock_work_dir(work_dir: str) -> None:
         work_dir: The folder; it must exist.
 
     Raises:
-        OSError: If another process has locked it, with its number and machine; or if the file
-            system cannot lock files.
+        OSError: If another process has locked it, with its number and machine.
     """
     work_dir = os.path.realpath(work_dir)
     if (os.getpid(), work_dir) in _HELD:
@@ -31,20 +34,21 @@ def lock_work_dir(work_dir: str) -> None:
         # Record locks: unlike those of `flock`, worker processes that outlive the training do not
         # hold them.
         fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EAGAIN):
+            print_log(
+                f'The file system of {work_dir!r} cannot lock files ({error.strerror}): see to it '
+                'that no other training writes there.',
+                logger='current',
+                level=logging.WARNING,
+            )
+            return
         stream.seek(0)
         holder = stream.read().strip() or 'another process'
-        stream.close()
         raise OSError(
             f'work_dir={work_dir!r}: {holder} is training there; stop it, or choose another '
             'folder with --work-dir'
         ) from None
-    except OSError as error:
-        stream.close()
-        raise OSError(
-            f'work_dir={work_dir!r}: its file system cannot lock files ({error.strerror}); choose '
-            'another folder with --work-dir'
-        ) from error
     stream.truncate(0)
     stream.write(f'process {os.getpid()} on {socket.gethostname()}\n')
     stream.flush()

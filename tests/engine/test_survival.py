@@ -1,5 +1,7 @@
 """Trainings that are killed, resumed, moved, or given bad losses, on a model of a few layers."""
 
+import errno
+import fcntl
 import os
 import random
 import resource
@@ -328,6 +330,9 @@ def test_without_a_checkpoint_resuming_begins_as_without_it(tmp_path):
     set_resume(config, 'auto')
     assert not config.get('resume')
     assert config.load_from == 'pretrained.pth'
+    (tmp_path / 'last_checkpoint').write_text('/elsewhere/epoch_3.pth')
+    with pytest.raises(FileNotFoundError, match='/elsewhere/epoch_3.pth.*--resume FILE'):
+        set_resume(config, 'auto')
 
 
 def test_the_former_best_checkpoint_is_deleted_last(tmp_path, monkeypatch):
@@ -366,6 +371,16 @@ def test_two_trainings_cannot_share_a_work_folder(tmp_path):
     train(config_of(tmp_path))
     process = in_a_process(lambda: train(config_of(tmp_path)))
     assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+
+
+def test_a_file_system_without_locks_is_reported(tmp_path, monkeypatch, capfd):
+    def lockf(*_):
+        raise OSError(errno.ENOLCK, 'No locks available')
+
+    monkeypatch.setattr(fcntl, 'lockf', lockf)
+    lock_work_dir(str(tmp_path))
+    printed = capfd.readouterr()
+    assert 'cannot lock files (No locks available)' in printed.out + printed.err
 
 
 def with_bad_losses(folder, steps, **hook):
