@@ -220,11 +220,15 @@ def _all_equal(one: Any, other: Any) -> bool:
 def killed_section(record: dict[str, Any]) -> str:
     """Return the command, and a table of the outcomes."""
     headings = [
-        *('trained', 'kills', 'of them while a checkpoint was written', 'resumes that failed'),
-        *('most steps lost, of one per checkpoint', 'ended', 'of them equal to uninterrupted'),
+        *('trained', 'kills', 'while writing', 'resumes that failed', 'most steps lost'),
+        *('trainings that ended', 'equal to the uninterrupted one'),
     ]
     rows = [[str(value) for value in outcome.values()] for outcome in record['outcomes']]
-    return f'    {COMMAND}\n\n{markdown_table(headings, rows)}'
+    return (
+        f'    {COMMAND}\n\nkills short trainings at random moments (SIGKILL) and resumes them; '
+        'weights, averaged weights and optimiser state are compared at the end. They save a '
+        f'checkpoint after every step and keep one.\n\n{markdown_table(headings, rows)}'
+    )
 
 
 def main() -> None:
