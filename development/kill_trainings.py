@@ -1,6 +1,6 @@
 """Kill short trainings of a detector and a classifier at random moments, for docs/training.md.
 
-Run as ``python -m development.kill_trainings``; it takes a quarter of an hour on two cores, writes
+Run as ``python -m development.kill_trainings``; it takes a ten minutes on two cores, writes
 docs/killed_trainings.json and the table from it. On Linux only: trainings are forked, so that the
 toolboxes are imported once.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import random
 import shutil
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 import traceback
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -140,8 +142,16 @@ def start_training(config: Path, data: Path, work_dir: Path) -> int:
         os._exit(status)
 
 
-def kill_at_random(process: int, work_dir: Path, moments: random.Random) -> bool:
+def kill_at_random(
+    process: int, work_dir: Path, leftovers: set[Path], moments: random.Random
+) -> bool:
     """Kill a training at a random moment, half of the times while it writes a checkpoint.
+
+    Args:
+        process: The training.
+        work_dir: Its work folder.
+        leftovers: Half-written files of earlier kills.
+        moments: Source of the moment.
 
     Returns:
         Whether it was killed: it may have ended before.
@@ -150,12 +160,16 @@ def kill_at_random(process: int, work_dir: Path, moments: random.Random) -> bool
     delay = 0.0 if writing else moments.uniform(0, 0.3)
     ended = os.WEXITED | os.WNOHANG | os.WNOWAIT
     while not os.waitid(os.P_PID, process, ended):
-        if _steps(work_dir) >= steps and (not writing or any(work_dir.glob(INCOMPLETE))):
+        if _steps(work_dir) >= steps and (not writing or _incomplete(work_dir) - leftovers):
             time.sleep(delay)
             os.kill(process, signal.SIGKILL)
             break
         time.sleep(0.0002)
     return os.WIFSIGNALED(os.waitpid(process, 0)[1])
+
+
+def _incomplete(work_dir: Path) -> set[Path]:
+    return set(work_dir.glob(INCOMPLETE))
 
 
 def _steps(work_dir: Path) -> int:
@@ -175,10 +189,11 @@ def measure(trained: str, kills: int, folder: Path) -> Outcome:
     moments, outcome = random.Random(0), Outcome(trained)
     while outcome.kills < kills:
         killed.mkdir(exist_ok=True)
+        leftovers = _incomplete(killed)
         process = start_training(config, data, killed)
-        if kill_at_random(process, killed, moments):
+        if kill_at_random(process, killed, leftovers, moments):
             outcome.kills += 1
-            outcome.while_writing += any(killed.glob(INCOMPLETE))
+            outcome.while_writing += bool(_incomplete(killed) - leftovers)
             newest = newest_whole_checkpoint(killed, NAME)[0]
             saved = int(newest.stem.rpartition('_')[2]) if newest else 0
             finished = (killed / STEPS).read_text().split() if _steps(killed) else ['0']
@@ -191,8 +206,7 @@ def measure(trained: str, kills: int, folder: Path) -> Outcome:
             outcome.failed_resumes += 1
             print(killed.with_suffix('.log').read_text()[-3000:])
             shutil.rmtree(killed)
-        print(f'\r{trained}: {outcome.kills} kills', end='', flush=True)
-    print()
+        print(f'{trained}: {outcome.kills} kills', flush=True)
     return outcome
 
 
@@ -240,10 +254,10 @@ def main() -> None:
     with one_clear_error('development'), tempfile.TemporaryDirectory() as folder:
         # Threads of this process do not reach its forks.
         torch.set_num_threads(1)
-        outcomes = [
-            asdict(measure(trained, arguments.kills // len(CONFIGS), Path(folder)))
-            for trained in CONFIGS
-        ]
+        kills = arguments.kills // len(CONFIGS)
+        with ProcessPoolExecutor(len(CONFIGS), multiprocessing.get_context('fork')) as pool:
+            waiting = [pool.submit(measure, trained, kills, Path(folder)) for trained in CONFIGS]
+            outcomes = [asdict(each.result()) for each in waiting]
         record = {'command': COMMAND, 'outcomes': outcomes}
         print(killed_section(record))
         if not arguments.dry_run:
