@@ -6,6 +6,7 @@ _base_ = [
     'schedules/without_decay.py',
     'mmpretrain::_base_/default_runtime.py',
     'imports.py',
+    'training_hooks.py',
 ]
 # Batch norms are not synchronised.
 sync_bn = None
@@ -28,12 +29,7 @@ model = dict(
 visualizer = dict(
     _delete_=True, type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')]
 )
-default_hooks = dict(
-    checkpoint=dict(type='mmvmlp.CheckpointHook'),
-    exact_resume=dict(type='mmvmlp.ExactResumeHook'),
-    finite_loss=dict(type='mmvmlp.FiniteLossHook'),
-    strict_checkpoint=dict(type='mmvmlp.StrictCheckpointHook'),
-)
+default_hooks = {{_base_.training_hooks}}
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
     paramwise_cfg={{_base_.without_decay}},

@@ -4,6 +4,7 @@ _base_ = [
     'mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py',
     'datasets/load_image.py',
     'imports.py',
+    'training_hooks.py',
 ]
 
 model = dict(backbone=dict(_delete_=True, out_indices=(1, 2, 3), out_norm=True))
@@ -14,12 +15,7 @@ train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-default_hooks = dict(
-    checkpoint=dict(type='mmvmlp.CheckpointHook'),
-    exact_resume=dict(type='mmvmlp.ExactResumeHook'),
-    finite_loss=dict(type='mmvmlp.FiniteLossHook'),
-    strict_checkpoint=dict(type='mmvmlp.StrictCheckpointHook'),
-)
+default_hooks = {{_base_.training_hooks}}
 optim_wrapper = dict(
     constructor='mmvmlp.LayerDecayOptimWrapperConstructor',
     paramwise_cfg=dict(_delete_=True, backbone_lr_mult=0.1),

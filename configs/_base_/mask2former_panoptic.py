@@ -5,6 +5,7 @@ _base_ = [
     'mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco-panoptic.py',
     'datasets/load_image.py',
     'imports.py',
+    'training_hooks.py',
 ]
 
 model = dict(backbone=dict(_delete_=True, out_norm=True))
@@ -15,12 +16,7 @@ train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-default_hooks = dict(
-    checkpoint=dict(type='mmvmlp.CheckpointHook'),
-    exact_resume=dict(type='mmvmlp.ExactResumeHook'),
-    finite_loss=dict(type='mmvmlp.FiniteLossHook'),
-    strict_checkpoint=dict(type='mmvmlp.StrictCheckpointHook'),
-)
+default_hooks = {{_base_.training_hooks}}
 embedding = dict(decay_mult=0.0)
 optim_wrapper = dict(
     constructor='mmvmlp.LayerDecayOptimWrapperConstructor',

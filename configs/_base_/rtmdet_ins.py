@@ -8,6 +8,7 @@ _base_ = [
     'mmdet::rtmdet/rtmdet-ins_l_8xb32-300e_coco.py',
     'datasets/load_image.py',
     'imports.py',
+    'training_hooks.py',
 ]
 
 norm_cfg = dict(type='BN')
@@ -30,12 +31,7 @@ train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-default_hooks = dict(
-    checkpoint=dict(type='mmvmlp.CheckpointHook'),
-    exact_resume=dict(type='mmvmlp.ExactResumeHook'),
-    finite_loss=dict(type='mmvmlp.FiniteLossHook'),
-    strict_checkpoint=dict(type='mmvmlp.StrictCheckpointHook'),
-)
+default_hooks = {{_base_.training_hooks}}
 custom_hooks = [
     _base_.custom_hooks[0],
     dict(_base_.custom_hooks[1], switch_pipeline=train_pipeline_stage2),

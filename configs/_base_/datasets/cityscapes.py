@@ -1,67 +1,43 @@
-# Cityscapes with 19 classes as in mmsegmentation's base config: 512x1024 crops for training, whole
-# images for testing. Damaged images raise an error; scales of `tta_pipeline` are relative to
-# (2048, 1024).
-_base_ = 'load_image.py'
+# Cityscapes with 19 classes: 512x1024 crops, and scales relative to (2048, 1024).
+_base_ = 'segmentation.py'
 
 dataset_type = 'CityscapesDataset'
 data_root = 'data/cityscapes/'
 crop_size = (512, 1024)
 scale = (2048, 1024)
+load, annotations, resize, crop, *others = _base_.train_pipeline
 train_pipeline = [
-    _base_.load_image,
-    dict(type='LoadAnnotations'),
-    dict(type='RandomResize', scale=scale, ratio_range=(0.5, 2.0), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='PackSegInputs'),
+    *(load, annotations),
+    dict(resize, scale=scale),
+    dict(crop, crop_size=crop_size),
+    *others,
 ]
-test_pipeline = [
-    _base_.load_image,
-    dict(type='Resize', scale=scale, keep_ratio=True),
-    # After the resize, since predictions are evaluated at the original size.
-    dict(type='LoadAnnotations'),
-    dict(type='PackSegInputs'),
-]
+test_pipeline = [load, dict(_base_.test_pipeline[1], scale=scale), *_base_.test_pipeline[2:]]
+resizes, *other_transforms = _base_.tta_pipeline[1].transforms
 tta_pipeline = [
-    _base_.load_image,
+    load,
     dict(
         type='TestTimeAug',
         transforms=[
-            [
-                dict(type='Resize', scale=(int(2048 * ratio), int(1024 * ratio)), keep_ratio=True)
-                for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-            ],
-            [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],
-            [dict(type='LoadAnnotations')],
-            [dict(type='PackSegInputs')],
+            [dict(each, scale=(each.scale[0], 2 * each.scale[1])) for each in resizes],
+            *other_transforms,
         ],
     ),
 ]
+dataset = dict(type=dataset_type, data_root=data_root)
 train_dataloader = dict(
     batch_size=2,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
+        dataset,
         data_prefix=dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train'),
         pipeline=train_pipeline,
     ),
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
+        dataset,
         data_prefix=dict(img_path='leftImg8bit/val', seg_map_path='gtFine/val'),
         pipeline=test_pipeline,
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
-test_evaluator = val_evaluator

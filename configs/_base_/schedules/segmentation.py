@@ -1,6 +1,6 @@
 # Settings shared by the schedules of all segmentors, from mmsegmentation's default_runtime.py and
 # schedules, since mmengine cannot resolve `mmseg::`.
-_base_ = ['../imports.py', 'without_decay.py']
+_base_ = ['../imports.py', '../training_hooks.py', 'without_decay.py']
 
 default_scope = 'mmseg'
 env_cfg = dict(
@@ -19,14 +19,12 @@ train_cfg = dict(type='IterBasedTrainLoop')
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 default_hooks = dict(
+    _base_.training_hooks,
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='mmvmlp.CheckpointHook', by_epoch=False),
-    exact_resume=dict(type='mmvmlp.ExactResumeHook'),
-    finite_loss=dict(type='mmvmlp.FiniteLossHook'),
+    checkpoint=dict(_base_.training_hooks.checkpoint, by_epoch=False),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    strict_checkpoint=dict(type='mmvmlp.StrictCheckpointHook'),
     visualization=dict(type='SegVisualizationHook'),
 )
 optim_wrapper = dict(
