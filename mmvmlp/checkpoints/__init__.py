@@ -1,14 +1,12 @@
 """Read checkpoints safely, recognise their format, convert and load them."""
 
-from mmvmlp.checkpoints.conversion import Conversion, convert_checkpoint, convert_tensors
-from mmvmlp.checkpoints.loading import (
-    CheckpointReport,
-    OfficialPretrained,
+from mmvmlp.checkpoints.checks import (
     check_pretrained_modules,
     check_starting_checkpoint,
     check_trained_checkpoint,
-    load_checkpoint,
 )
+from mmvmlp.checkpoints.conversion import Conversion, convert_checkpoint, convert_tensors
+from mmvmlp.checkpoints.loading import OfficialPretrained, load_checkpoint
 from mmvmlp.checkpoints.mmengine_reading import read_safely_in_mmengine
 from mmvmlp.checkpoints.published import (
     checkpoint_file,
@@ -23,6 +21,7 @@ from mmvmlp.checkpoints.reading import (
     extract_state_dict,
     read_checkpoint,
 )
+from mmvmlp.checkpoints.report import CheckpointReport
 from mmvmlp.checkpoints.resuming import (
     check_averaged_weights,
     check_optimizer_state,

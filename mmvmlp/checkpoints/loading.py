@@ -6,14 +6,12 @@ nothing is loaded partially.
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.logging import print_log
-from mmengine.model import BaseModule, update_init_info
-from mmengine.runner import CheckpointLoader
+from mmengine.model import update_init_info
 from torch import nn
 
 from mmvmlp.backbones.base import (
@@ -23,7 +21,7 @@ from mmvmlp.backbones.base import (
     registered_families,
 )
 from mmvmlp.backbones.official_format import OfficialFormat
-from mmvmlp.backbones.pretrained import is_pretrained
+from mmvmlp.checkpoints.adapting import adapt_first_convolution, resample_token_mixing
 from mmvmlp.checkpoints.published import checkpoint_file
 from mmvmlp.checkpoints.reading import (
     SHOWN_KEYS,
@@ -31,42 +29,13 @@ from mmvmlp.checkpoints.reading import (
     extract_state_dict,
     read_checkpoint,
 )
-from mmvmlp.ops import AxialMixing, DenseMixing, RaftMixing, SegmentMixing
+from mmvmlp.checkpoints.report import (
+    CheckpointReport,
+    NamedTensors,
+    compare,
+    refuse_if_different,
+)
 from mmvmlp.registry import WEIGHT_INITIALIZERS
-
-
-@dataclass(frozen=True)
-class CheckpointReport:
-    """Result of loading a checkpoint into a model, by key.
-
-    Attributes:
-        source: Recognised format, and the file if any.
-        matched: Keys of the model that were loaded.
-        missing: Keys of the model that the checkpoint lacks.
-        unexpected: Original keys of the checkpoint that the model lacks.
-        mismatched: Keys of the model with a different shape, with the checkpoint's and the model's
-            shape.
-    """
-
-    source: str
-    matched: tuple[str, ...]
-    missing: tuple[str, ...]
-    unexpected: tuple[str, ...]
-    mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
-
-    def __str__(self) -> str:
-        """Return one line per kind of result, with its first keys."""
-        shapes = [f'{key} {theirs} (model: {ours})' for key, theirs, ours in self.mismatched]
-        lines = [f'{self.source}: {len(self.matched)} tensors loaded']
-        for kind, keys in (
-            ('missing in the checkpoint', self.missing),
-            ('unexpected in the checkpoint', self.unexpected),
-            ('of different shape', shapes),
-        ):
-            if keys:
-                more = f', ... ({len(keys)} in all)' if len(keys) > SHOWN_KEYS else ''
-                lines.append(f'  {kind}: {", ".join(keys[:SHOWN_KEYS])}{more}')
-        return '\n'.join(lines)
 
 
 def load_checkpoint(
@@ -122,18 +91,18 @@ def load_checkpoint(
     if official is None:
         named = _our_tensors(tensors, prefix)
     else:
-        named = _official_tensors(official, tensors, backbone, prefix, expected)
+        named = official_tensors(official, tensors, backbone, prefix, expected)
     if resample_tokens:
-        _resample_tokens(backbone, prefix, named, official)
+        resample_token_mixing(backbone, prefix, named, official)
     if adapt_stem:
-        _adapt_stem(backbone, prefix, named, official)
-    report = _compare(
+        adapt_first_convolution(backbone, prefix, named, official)
+    report = compare(
         source=('mmvmlp checkpoint' if official is None else official.name) + origin,
         named=named,
         expected=expected,
     )
     if official is not None and prefix and _is_published_model(tensors):
-        _refuse_if_different(
+        refuse_if_different(
             report,
             model,
             'nothing was loaded. Load it into model.backbone to take its backbone only.',
@@ -172,10 +141,6 @@ def _recognise(
     )
 
 
-NamedTensors = dict[str, tuple[str, torch.Tensor]]
-"""By key of the model: the original key in the checkpoint, and the tensor in the model's layout."""
-
-
 def _our_tensors(tensors: Mapping[str, torch.Tensor], prefix: str) -> NamedTensors:
     whole_model = any(key.startswith('backbone.') for key in tensors)
     if not whole_model:
@@ -189,13 +154,22 @@ def _our_tensors(tensors: Mapping[str, torch.Tensor], prefix: str) -> NamedTenso
     }
 
 
-def _official_tensors(
+def official_tensors(
     official: OfficialFormat,
     tensors: Mapping[str, torch.Tensor],
     backbone: VisionMLP,
     prefix: str,
     expected: Mapping[str, torch.Tensor],
 ) -> NamedTensors:
+    """Convert a published checkpoint to our names and layout.
+
+    Args:
+        official: Its format.
+        tensors: Tensors of a backbone or classifier, or of a whole model under ``backbone.``.
+        backbone: The backbone that takes them.
+        prefix: Prefix of the backbone's keys in our model; empty for a backbone alone.
+        expected: Tensors of our model by key.
+    """
     start = 'backbone.' if any(key.startswith('backbone.') for key in tensors) else ''
     published = {
         key.removeprefix(start): tensor for key, tensor in tensors.items() if key.startswith(start)
@@ -216,97 +190,6 @@ def _is_published_model(tensors: Mapping[str, torch.Tensor]) -> bool:
     """Return True for the tensors of a backbone with a neck or head, in the toolboxes' names."""
     parts = {key.partition('.')[0] for key in tensors}
     return 'backbone' in parts and len(parts) > 1
-
-
-def _resample_tokens(
-    backbone: VisionMLP, prefix: str, named: NamedTensors, official: OfficialFormat | None
-) -> None:
-    """Replace the weights of token mixing of another native size."""
-    if any(isinstance(module, RaftMixing) for module in backbone.modules()):
-        raise ValueError(
-            f'resample_tokens=True: in {type(backbone).__name__}, the hidden features of token '
-            'mixing grow with its native size, and have no places to interpolate between; '
-            "resolution='resize' and resolution='window' take the weights at any size"
-        )
-    layers = {
-        name: module
-        for name, module in backbone.named_modules()
-        if isinstance(module, (AxialMixing, DenseMixing, SegmentMixing))
-    }
-    if not layers:
-        raise ValueError(
-            f'resample_tokens=True: this {type(backbone).__name__} has no token mixing of a native '
-            'size'
-        )
-    for name, layer in layers.items():
-        expected = {f'{prefix}{name}.{key}': value for key, value in layer.state_dict().items()}
-        if not expected.keys() <= named.keys() or all(
-            named[key][1].shape == tensor.shape for key, tensor in expected.items()
-        ):
-            continue
-        start = f'{prefix}{name}.'
-        weights = {key.removeprefix(start): named[key][1] for key in expected}
-        if official is not None:
-            # They were not rearranged: their shapes are not the model's.
-            weights = {
-                key: official.our_tensor(f'{name}.{key}', weights[key], shape)
-                for key, shape in layer.native_shapes(weights).items()
-            }
-        for key, tensor in layer.resampled(weights).items():
-            named[start + key] = (named[start + key][0], tensor)
-
-
-def _adapt_stem(
-    backbone: VisionMLP, prefix: str, named: NamedTensors, official: OfficialFormat | None
-) -> None:
-    """Replace the weight of the first convolution if it is for other image channels."""
-    for name, weight in backbone.stem.named_parameters(prefix='stem'):
-        own, tensor = named.get(prefix + name, ('', weight))
-        # No other shape of a stem depends on the channels.
-        if tensor.numel() == weight.numel() or tensor.ndim != weight.ndim or weight.ndim < 2:
-            continue
-        if official is not None:
-            # It was not rearranged: its shape is not the model's.
-            channels = tensor.numel() * backbone.in_channels // weight.numel()
-            shape = torch.Size((weight.shape[0], channels, *weight.shape[2:]))
-            tensor = official.our_tensor(name, tensor, shape)
-        if len(tensor) == len(weight):
-            named[prefix + name] = (own, backbone.stem_for_image_channels(tensor))
-
-
-def _compare(
-    source: str, named: NamedTensors, expected: Mapping[str, torch.Tensor]
-) -> CheckpointReport:
-    for key, (own, tensor) in named.items():
-        if key in expected and tensor.is_floating_point() != expected[key].is_floating_point():
-            raise CheckpointError(
-                f"{source}: tensor {own!r} is {tensor.dtype}, the model's is {expected[key].dtype}"
-            )
-    fits = {
-        key: key in expected and tensor.shape == expected[key].shape
-        for key, (_, tensor) in named.items()
-    }
-    return CheckpointReport(
-        source=source,
-        matched=tuple(key for key in expected if fits.get(key)),
-        missing=tuple(key for key in expected if key not in named),
-        unexpected=tuple(own for key, (own, _) in named.items() if key not in expected),
-        mismatched=tuple(
-            (key, tuple(tensor.shape), tuple(expected[key].shape))
-            for key, (_, tensor) in named.items()
-            if key in expected and not fits[key]
-        ),
-    )
-
-
-def _refuse_if_different(report: CheckpointReport, model: nn.Module, advice: str) -> None:
-    """Raise unless the checkpoint matches the whole model."""
-    if report.missing or report.mismatched or report.unexpected:
-        raise CheckpointError(
-            f'the checkpoint does not fit this {type(model).__name__}; {advice}\n{report}'.replace(
-                'tensors loaded', 'tensors fit'
-            )
-        )
 
 
 def _refuse_if_partial(
@@ -345,134 +228,6 @@ def _refuse_if_partial(
             'Is it for another variant?\n'
             f'{misfit}'.replace('tensors loaded', 'tensors fit')
         )
-
-
-def check_trained_checkpoint(
-    model: nn.Module, contents: Mapping[str, Any], origin: str | Path
-) -> None:
-    """Refuse a checkpoint that does not match a whole trained model.
-
-    Args:
-        model: The model to test, use or resume.
-        contents: From :func:`read_checkpoint`.
-        origin: File or URL to name in errors.
-
-    Raises:
-        CheckpointError: If a tensor is missing or unexpected, or differs in shape or kind.
-    """
-    report = _compare_whole(model, extract_state_dict(contents, origin), origin)
-    _refuse_if_different(report, model, 'is it for another config?')
-
-
-def check_starting_checkpoint(
-    model: nn.Module, contents: Mapping[str, Any], origin: str | Path
-) -> None:
-    """Refuse a checkpoint for starting training unless it covers the backbone.
-
-    Heads may differ, for example in the number of classes. Models with backbones of other packages
-    are not checked, since some convert checkpoints on loading.
-
-    Args:
-        model: The model to train.
-        contents: From :func:`read_checkpoint`.
-        origin: File or URL to name in errors.
-
-    Raises:
-        CheckpointError: If a tensor of ``model.backbone`` is missing, or differs in shape or kind.
-    """
-    if not isinstance(getattr(model, 'backbone', None), VisionMLP):
-        return
-    report = _compare_whole(model, extract_state_dict(contents, origin), origin)
-    of_backbone = [
-        key
-        for key in (*report.missing, *(key for key, *_ in report.mismatched))
-        if key.startswith('backbone.')
-    ]
-    if of_backbone:
-        raise CheckpointError(
-            f'the checkpoint does not fit the backbone of this {type(model).__name__}; is it for '
-            'another config? Set published weights of a backbone with '
-            'model.backbone.init_cfg=dict(type="mmvmlp.OfficialPretrained", checkpoint=...).\n'
-            f'{report}'.replace('tensors loaded', 'tensors fit')
-        )
-
-
-def check_pretrained_modules(model: nn.Module) -> None:
-    """Refuse checkpoints in ``init_cfg=dict(type='Pretrained', ...)`` that do not fit.
-
-    mmengine loads the tensors that happen to fit and logs the rest. Our backbones check their own
-    checkpoints; this checks those of the other modules of a model with such a backbone.
-
-    Args:
-        model: A model before its weights are initialised.
-
-    Raises:
-        FileNotFoundError: If a file does not exist.
-        CheckpointError: If a checkpoint cannot be read or does not cover its module.
-    """
-    if not isinstance(getattr(model, 'backbone', None), VisionMLP):
-        return
-    for name, module in model.named_modules():
-        init_cfg = getattr(module, 'init_cfg', None)
-        # Modules with their own `init_weights` may convert the checkpoint.
-        if not init_cfg or type(module).init_weights is not BaseModule.init_weights:
-            continue
-        for entry in init_cfg if isinstance(init_cfg, list) else [init_cfg]:
-            if is_pretrained(entry):
-                _check_pretrained_module(name, module, entry)
-
-
-def _check_pretrained_module(name: str, module: nn.Module, init_cfg: Mapping[str, Any]) -> None:
-    file = init_cfg['checkpoint']
-    contents = CheckpointLoader.load_checkpoint(file, 'cpu')
-    if not name:
-        check_starting_checkpoint(module, contents, file)
-        return
-    prefix = init_cfg.get('prefix') or ''
-    prefix = f'{prefix.removesuffix(".")}.' if prefix else ''
-    tensors = {
-        key.removeprefix(prefix): tensor
-        for key, tensor in extract_state_dict(contents, file).items()
-        if key.startswith(prefix)
-    }
-    report = _compare_unconverted(module, tensors, file)
-    if report.missing or report.mismatched:
-        raise CheckpointError(
-            f'the checkpoint in model.{name}.init_cfg does not fit this {type(module).__name__}\n'
-            f'{report}'.replace('tensors loaded', 'tensors fit')
-        )
-
-
-def _compare_whole(
-    model: nn.Module, tensors: Mapping[str, torch.Tensor], origin: str | Path
-) -> CheckpointReport:
-    """Compare a whole model's tensors as it loads them: its backbone converts official ones."""
-    backbone: Any = getattr(model, 'backbone', None)
-    ours = isinstance(backbone, VisionMLP)
-    official = backbone.official_format(tensors, 'backbone.') if ours else None
-    if official is None:
-        return _compare_unconverted(model, tensors, origin)
-    named: NamedTensors = {
-        key: (key, tensor) for key, tensor in tensors.items() if not key.startswith('backbone.')
-    }
-    published = {
-        key.removeprefix('backbone.'): tensor for key, tensor in tensors.items() if key not in named
-    }
-    for name, (own, tensor) in backbone.converted(
-        official, published, backbone.state_dict()
-    ).items():
-        named[f'backbone.{name}'] = (f'backbone.{own}', tensor)
-    return _compare(f'{official.name} {str(origin)!r}', named, model.state_dict())
-
-
-def _compare_unconverted(
-    model: nn.Module, tensors: Mapping[str, torch.Tensor], origin: str | Path
-) -> CheckpointReport:
-    return _compare(
-        source=f'checkpoint {str(origin)!r}',
-        named={key: (key, tensor) for key, tensor in tensors.items()},
-        expected=model.state_dict(),
-    )
 
 
 @WEIGHT_INITIALIZERS.register_module()

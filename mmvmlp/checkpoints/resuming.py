@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mmvmlp.checkpoints.loading import check_trained_checkpoint
+from mmvmlp.checkpoints.checks import check_trained_checkpoint
 from mmvmlp.checkpoints.reading import CheckpointError
 
 IMPLEMENTATION = ('fused', 'foreach', 'capturable', 'differentiable')

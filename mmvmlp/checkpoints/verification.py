@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from mmvmlp.backbones.base import find_backbone
-from mmvmlp.checkpoints.loading import CheckpointReport, load_checkpoint
+from mmvmlp.checkpoints.loading import load_checkpoint
 from mmvmlp.checkpoints.networks import recognise_network
 from mmvmlp.checkpoints.published import checkpoint_file, sha256_of
 from mmvmlp.checkpoints.reading import CheckpointError, extract_state_dict, read_checkpoint
+from mmvmlp.checkpoints.report import CheckpointReport
 
 HASH_IN_NAME = re.compile(r'-([0-9a-f]{8})(?:\.\w+)+$')
 """End of a file name with the first digits of its SHA-256, as OpenMMLab and PyTorch name files."""
