@@ -78,7 +78,7 @@ def damage(file: str | Path) -> str | None:
     try:
         seal = _seal(file)
         if seal is not None:
-            intact = _digest(file) == seal
+            intact = seal == _seal_of_contents(file)
             return None if intact else 'its contents differ from its SHA-256'
         with zipfile.ZipFile(file) as archive:
             # torch.serialization.set_crc32_options(False) writes zeros.
@@ -91,23 +91,23 @@ def damage(file: str | Path) -> str | None:
         return f'it cannot be read ({error.strerror})'
 
 
-def _seal(file: Path) -> str | None:
+def _seal(file: Path) -> bytes | None:
+    """Return the seal, damaged or not; None for a file without one."""
     with file.open('rb') as stream:
         size = stream.seek(0, 2)
-        stream.seek(max(0, size - SEAL_SIZE))
-        end = stream.read()
-    if not end.startswith(SEAL_START):
-        return None
-    return end[len(SEAL_START) :].decode(errors='replace')
+        stream.seek(max(0, size - SEAL_SIZE - EMPTY_END_SIZE))
+        end, seal = stream.read(EMPTY_END_SIZE), stream.read()
+    has_place = end.startswith(END_OF_ZIP) and end.endswith(struct.pack('<H', SEAL_SIZE))
+    return seal if has_place or seal.startswith(SEAL_START) else None
 
 
-def _digest(file: Path) -> str:
+def _seal_of_contents(file: Path) -> bytes:
     digest, left = hashlib.sha256(), file.stat().st_size - SEAL_SIZE
     with file.open('rb') as stream:
         while left > 0 and (chunk := stream.read(min(left, CHUNK_BYTES))):
             digest.update(chunk)
             left -= len(chunk)
-    return digest.hexdigest()
+    return SEAL_START + digest.hexdigest().encode()
 
 
 def newest_whole_checkpoint(folder: str | Path, name: str) -> tuple[Path | None, dict[Path, str]]:
