@@ -1,7 +1,7 @@
 """Kill short trainings of a detector and a classifier at random moments, for docs/training.md.
 
-Run as ``python -m development.kill_trainings``; it takes a ten minutes on two cores, writes
-docs/killed_trainings.json and the table from it. On Linux only: trainings are forked, so that the
+Run as ``python -m development.kill_trainings``; it takes seven minutes on two cores, and writes
+docs/killed_trainings.json and its table. On Linux only: trainings are forked, so that the
 toolboxes are imported once.
 """
 
@@ -232,17 +232,13 @@ def _all_equal(one: Any, other: Any) -> bool:
 
 
 def killed_section(record: dict[str, Any]) -> str:
-    """Return the command, and a table of the outcomes."""
+    """Return a table of the outcomes."""
     headings = [
         *('trained', 'kills', 'while writing', 'resumes that failed', 'most steps lost'),
         *('trainings that ended', 'equal to the uninterrupted one'),
     ]
     rows = [[str(value) for value in outcome.values()] for outcome in record['outcomes']]
-    return (
-        f'    {COMMAND}\n\nkills short trainings at random moments (SIGKILL) and resumes them; '
-        'weights, averaged weights and optimiser state are compared at the end. They save a '
-        f'checkpoint after every step and keep one.\n\n{markdown_table(headings, rows)}'
-    )
+    return markdown_table(headings, rows)
 
 
 def main() -> None:

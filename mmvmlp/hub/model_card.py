@@ -101,7 +101,7 @@ def model_card(name: str, config: Config, model: nn.Module, weights: str, about:
         f'Data: {about.dataset or "not stated"}. Licence: {about.license}.',
         _table(metrics) if metrics else 'No results were given.',
         '## Files',
-        f'`{weights}` holds the weights; the last digits of its name are the first of its SHA-256. '
+        f'`{weights}` holds the weights; its name ends with the first digits of its SHA-256. '
         '`config.py` holds model, data and schedule.',
     ]
     text = '\n\n'.join(paragraphs)

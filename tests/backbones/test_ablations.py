@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import nn
+from randomised import randomised
 from torch.export import Dim
 
 import mmvmlp
@@ -47,15 +47,7 @@ def each_of(ablations):
 
 def built(family, arguments, arch):
     torch.manual_seed(0)
-    backbone = family({**family.small_arch, **arch}, **arguments).eval()
-    with torch.no_grad():
-        for parameter in backbone.parameters():
-            parameter.add_(torch.randn_like(parameter), alpha=0.05)
-        for module in backbone.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.running_mean.normal_()
-                module.running_var.uniform_(0.5, 2)
-    return backbone
+    return randomised(family({**family.small_arch, **arch}, **arguments).eval())
 
 
 @each_of(ABLATIONS)

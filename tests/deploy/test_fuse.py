@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from randomised import randomised
 from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
@@ -32,15 +33,7 @@ every_family_and_policy = pytest.mark.parametrize(
 def trained(family, **kwargs):
     """Return a small backbone whose parameters and statistics are all random."""
     torch.manual_seed(0)
-    backbone = family(arch=family.small_arch, **kwargs).eval()
-    with torch.no_grad():
-        for parameter in backbone.parameters():
-            parameter.add_(torch.randn_like(parameter), alpha=0.05)
-        for module in backbone.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.running_mean.normal_()
-                module.running_var.uniform_(0.5, 2)
-    return backbone
+    return randomised(family(arch=family.small_arch, **kwargs).eval())
 
 
 def assert_equal_maps(ours, theirs, tolerance):
