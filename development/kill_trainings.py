@@ -97,7 +97,7 @@ class StepRecordHook(Hook):
 
 @dataclass
 class Outcome:
-    """What came of the kills of one training.
+    """Outcome of the kills of one training.
 
     Attributes:
         trained: What was trained.

@@ -63,7 +63,7 @@ class DigitImages(Dataset[dict[str, Any]]):
 
     Args:
         settings: Data set of the config.
-        augment: Whether to shift each image by up to a margin, and to invert every second.
+        augment: True to shift each image by up to a margin, and to invert every second.
     """
 
     metainfo: Mapping[str, Any] = {}
@@ -109,7 +109,7 @@ def read_digit_images(data: Path, augment: bool) -> tuple[Config, DigitImages, D
 
     Args:
         data: Folder of the images.
-        augment: Whether to shift and invert those of train at random.
+        augment: True to shift and invert those of train at random.
 
     Returns:
         The config, and the images of train and val.

@@ -1,4 +1,4 @@
-"""What a benchmark times: networks, each in a mode, by names such as ``'hire_mlp_small+fuse'``."""
+"""Networks that a benchmark times, each in a mode, by names such as ``'hire_mlp_small+fuse'``."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ SOURCES = 'a backbone, timm:NAME, a config, or FILE.py:FUNCTION'
 
 @dataclass(frozen=True)
 class Mode:
-    """How a network is run.
+    """Mode in which a network runs.
 
     Attributes:
         dtype: One of :data:`DTYPES`.
         runtime: One of :data:`RUNTIMES`.
-        fuse: Whether its exact inference form is run, see :func:`mmvmlp.fuse`.
-        compile: Whether it is compiled, for the shape of the images only.
-        channels_last: Whether weights and images are in channels-last memory format.
-        train: Whether a training step is run: forward, sum of squares, backward.
+        fuse: True for its exact inference form, see :func:`mmvmlp.fuse`.
+        compile: True to compile it, for the shape of the images only.
+        channels_last: True for weights and images in channels-last memory format.
+        train: True for a training step: forward, sum of squares, backward.
         arguments: Further arguments of a backbone, or of timm's ``create_model``.
 
     Raises:

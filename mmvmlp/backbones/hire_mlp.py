@@ -101,8 +101,8 @@ class HireMLPArchitecture(Architecture):
         return RegionSwitches(self.padding, self.restoration, self.exchange, self.region_layers)
 
     @property
-    def is_switched(self) -> bool:
-        """Whether a switch differs from the published networks."""
+    def is_ablation(self) -> bool:
+        """True if the token mixing differs from that of the published networks."""
         has_all = self.number_of_branches == 3 and self.weighting
         return not has_all or self.region_switches != RegionSwitches()
 
@@ -323,7 +323,7 @@ class HireMLP(VisionMLP):
     def fused_blocks(self, blocks: Sequence[nn.Module]) -> list[nn.Module]:
         from mmvmlp.backbones.fused_hire_mlp import FusedHireBlock
 
-        if self.arch.is_switched:
+        if self.arch.is_ablation:
             return list(blocks)
         hire_blocks = cast(Sequence[HireBlock], blocks)
         mixings = [cast(RegionMixing, block.token_mixing.height) for block in hire_blocks]

@@ -101,10 +101,10 @@ class SMLPNetArchitecture(Architecture):
         return self.identity + (2 if self.order == 'parallel' else 1)
 
     @property
-    def is_published(self) -> bool:
-        """Whether the token mixing is that of the published networks, not of an ablation."""
+    def is_ablation(self) -> bool:
+        """True if the token mixing differs from that of the published networks."""
         published = SMLPNetArchitecture(self.depths, self.channels, self.mlp_ratio, self.image_size)
-        return self == published
+        return self != published
 
 
 class NormGELU(nn.Sequential):
@@ -219,7 +219,7 @@ class SMLPNetBlock(nn.Module):
         norm_cfg: Mapping[str, Any],
     ) -> None:
         super().__init__()
-        self.is_published = arch.is_published
+        self.is_ablation = arch.is_ablation
         channels, tokens = arch.channels * 2**stage, arch.image_size // STRIDES[stage]
         self.before: nn.Module = nn.Identity()
         self.local: nn.Module = nn.Identity()
@@ -243,7 +243,7 @@ class SMLPNetBlock(nn.Module):
 
     def fused(self) -> nn.Module:
         """Return the inference form, in which the token mixing of ablations stays as it is."""
-        return FusedSMLPNetBlock(self) if self.is_published else FusedAblationBlock(self)
+        return FusedAblationBlock(self) if self.is_ablation else FusedSMLPNetBlock(self)
 
 
 class FusedSMLPNetBlock(FusedBlock):

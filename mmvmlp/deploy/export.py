@@ -50,7 +50,7 @@ Outputs = Sequence[torch.Tensor | npt.NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Exported:
-    """What was exported.
+    """Description of an export.
 
     Attributes:
         file: The file.

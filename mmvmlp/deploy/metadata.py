@@ -1,4 +1,4 @@
-"""What an exported file says about its images and outputs, as text by plain keys.
+"""Metadata of exported files: their images and outputs, as text by plain keys.
 
 ============== ============================================================================
 task           ``classification``, ``segmentation`` or ``detection``

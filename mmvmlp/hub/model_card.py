@@ -19,7 +19,7 @@ TASKS = {
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a model card says and a config does not.
+    """Licence, data and results of a model, for its card.
 
     Attributes:
         license: Identifier of the licence on the hub, such as ``'apache-2.0'``; ``'unknown'`` if
