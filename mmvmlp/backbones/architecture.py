@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from mmvmlp.backbones.arguments import as_integer, as_number
+from mmvmlp.backbones.arguments import LARGEST, as_integer, as_number
 
 
 @dataclass(frozen=True)
@@ -12,9 +12,10 @@ class Architecture:
     """Architecture of a network of a family.
 
     Families derive frozen dataclasses with fields of type ``int``, ``float``, ``bool``, ``Literal``
-    with strings, or tuples of these. Numbers must be positive and finite; for integers, a field's
-    metadata can set another minimum (``'lowest'``) and a divisor (``'multiple_of'``). Constraints
-    between fields are checked in the family's ``__post_init__``.
+    with strings, or tuples of these. Numbers must be positive and finite, and integers at most
+    :data:`~mmvmlp.backbones.arguments.LARGEST`; for integers, a field's metadata can set another
+    minimum (``'lowest'``) and a divisor (``'multiple_of'``). Constraints between fields are checked
+    in the family's ``__post_init__``.
 
     Raises:
         ValueError: If the value of a field is not accepted.
@@ -49,7 +50,7 @@ def _converted(value: object, wanted: Any, metadata: Mapping[str, Any]) -> Any:
         return None if number is None or number <= 0 else number
     assert wanted is int, f'fields of type {wanted} are not supported'
     integer = as_integer(value)
-    if integer is None or integer < metadata.get('lowest', 1):
+    if integer is None or not metadata.get('lowest', 1) <= integer <= LARGEST:
         return None
     return None if integer % metadata.get('multiple_of', 1) else integer
 
@@ -67,5 +68,5 @@ def _accepted(wanted: Any, metadata: Mapping[str, Any]) -> str:
     if wanted is float:
         return 'a positive number'
     if 'multiple_of' in metadata:
-        return f'a positive multiple of {metadata["multiple_of"]}'
-    return f'an integer of at least {metadata.get("lowest", 1)}'
+        return f'a positive multiple of {metadata["multiple_of"]}, at most {LARGEST}'
+    return f'an integer from {metadata.get("lowest", 1)} to {LARGEST}'

@@ -5,6 +5,9 @@ import numbers
 import operator
 from collections.abc import Sequence
 
+LARGEST = 2**20
+"""Largest size of anything: beyond it, PyTorch's own errors do not name the argument."""
+
 
 def as_integer(value: object) -> int | None:
     """Convert an integer of any library to int; return None for bools and other values."""
@@ -31,11 +34,13 @@ def positive_integer(name: str, value: object) -> int:
         value: Its value.
 
     Raises:
-        ValueError: If it is not a positive integer.
+        ValueError: If it is not an integer from 1 to :data:`LARGEST`.
     """
     integer = as_integer(value)
     if integer is None or integer < 1:
         raise ValueError(f'{name}={value!r}: a positive integer is accepted')
+    if integer > LARGEST:
+        raise ValueError(f'{name}={value!r}: at most {LARGEST} is accepted')
     return integer
 
 

@@ -287,6 +287,8 @@ class VisionMLP(BaseModule):
             ``out_indices``; see ``feature_info`` for channels and strides.
 
         Raises:
+            TypeError: If the images are not a tensor of the dtype of the weights. Under autocast,
+                any floating-point dtype is accepted.
             ValueError: If the images are too small or of the wrong shape.
         """
         self._check_images(images)
@@ -308,6 +310,19 @@ class VisionMLP(BaseModule):
         return cast(list[Stage], list(self.stages))
 
     def _check_images(self, images: torch.Tensor) -> None:
+        if not isinstance(images, torch.Tensor):
+            raise TypeError(
+                f'images of type {type(images).__name__}: accepted is a tensor of shape '
+                f'(N, {self.in_channels}, H, W)'
+            )
+        weights = next((each.dtype for each in self.parameters()), images.dtype)
+        if images.dtype != weights and not (
+            images.is_floating_point() and torch.is_autocast_enabled(images.device.type)
+        ):
+            raise TypeError(
+                f'images of dtype {images.dtype}: the weights of this {type(self).__name__} are '
+                f'{weights}, and images of that dtype are accepted'
+            )
         if images.ndim != 4 or images.shape[1] != self.in_channels:
             raise ValueError(
                 f'images of shape {tuple(images.shape)}: accepted is (N, {self.in_channels}, H, W)'

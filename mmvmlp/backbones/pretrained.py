@@ -15,9 +15,19 @@ def is_pretrained(init_cfg: Mapping[str, Any]) -> bool:
 
 
 def strict_init_cfg(init_cfg: Any) -> Any:
-    """Replace ``Pretrained``, which loads partially, by our strict initialiser."""
+    """Replace ``Pretrained``, which loads partially, by our strict initialiser.
+
+    Raises:
+        ValueError: If it is not the settings of an initialiser, or a list of them.
+    """
     if isinstance(init_cfg, list):
         return [strict_init_cfg(entry) for entry in init_cfg]
-    if init_cfg and is_pretrained(init_cfg):
+    if init_cfg is None:
+        return None
+    if not isinstance(init_cfg, Mapping) or 'type' not in init_cfg:
+        raise ValueError(
+            f'init_cfg={init_cfg!r}: a dict with a type, or a list of them is accepted'
+        )
+    if is_pretrained(init_cfg):
         return {'type': 'mmvmlp.OfficialPretrained', 'checkpoint': init_cfg['checkpoint']}
     return init_cfg

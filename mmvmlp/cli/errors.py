@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,11 @@ EXPECTED_ERRORS = (
     FloatingPointError,
 )
 
+# Code that reads data: the toolboxes' data sets, samplers and transforms.
+READS_DATA = re.compile(
+    r'/(?:(?:mmdet|mmseg|mmpretrain)/datasets|mmengine/dataset|mmcv/transforms|pycocotools)/'
+)
+
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -25,16 +31,16 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def one_clear_error(*packages: str) -> Iterator[None]:
     """Print errors raised by this package as one message without a traceback, and exit with 1.
 
-    Distributed processes pass the message to torchrun, which shows the first one. Errors from
-    elsewhere keep their traceback.
+    So are errors that the toolboxes raise where they read data. Distributed processes pass the
+    message to torchrun, which shows the first one. Errors from elsewhere keep their traceback.
 
     Args:
         packages: Further packages whose errors are printed this way.
     """
     try:
         yield
-    except EXPECTED_ERRORS as error:
-        message = _message(error, ('mmvmlp', *packages))
+    except Exception as error:
+        message = _message(error, ('mmvmlp', *packages)) or _message_about_data(error)
         if message is None:
             raise
         sys.stdout.flush()
@@ -46,7 +52,21 @@ def one_clear_error(*packages: str) -> Iterator[None]:
         raise SystemExit(1) from None
 
 
-def _message(error: BaseException, packages: tuple[str, ...]) -> str | None:
+def _message_about_data(error: Exception) -> str | None:
+    # The message of an error in a data loader worker ends with its whole traceback.
+    text = ''.join(traceback.format_exception(error)).strip()
+    files = [file for file in re.findall(r'File "([^"]+)"', text) if '/json/' not in file]
+    if not files or not READS_DATA.search(files[-1]):
+        return None
+    return (
+        f'the data cannot be read ({text.splitlines()[-1]}); `mmvmlp check-config` with this '
+        'config and these data looks for the cause'
+    )
+
+
+def _message(error: Exception, packages: tuple[str, ...]) -> str | None:
+    if not isinstance(error, EXPECTED_ERRORS):
+        return None
     # mmcv's message for a file that is not an image, after the traceback of a data loader worker.
     if undecoded := re.findall(
         r'^(?:AssertionError: )?failed to load image: (.+)', str(error), re.M
