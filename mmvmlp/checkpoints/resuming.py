@@ -1,4 +1,4 @@
-"""Check the contents of a checkpoint to resume other than the model's weights.
+"""Find the checkpoint to resume, and check its contents other than the model's weights.
 
 mmengine passes them unchecked to the optimiser, the hooks and the message hub.
 """
@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.runner import find_latest_checkpoint
 from torch import nn
 
 from mmvmlp.checkpoints.checks import check_trained_checkpoint
+from mmvmlp.checkpoints.durable import newest_whole_checkpoint
 from mmvmlp.checkpoints.reading import CheckpointError
 
 IMPLEMENTATION = ('fused', 'foreach', 'capturable', 'differentiable')
@@ -24,6 +26,48 @@ WITH_FUSED_KERNELS = (
     torch.optim.Adagrad,
 )
 """Optimisers whose kernels read and write the state without checking its size."""
+
+
+def checkpoint_to_resume(work_dir: str, name: str, out_dir: str | None = None) -> str | None:
+    """Return the newest whole checkpoint, and print which newer ones are damaged.
+
+    Args:
+        work_dir: Work folder of the training.
+        name: Name of its checkpoints, with ``{}`` in place of the number.
+        out_dir: Folder of the checkpoints, as mmengine's ``CheckpointHook`` takes it; by default
+            the work folder.
+
+    Returns:
+        The checkpoint, or the one that the work folder records if it is elsewhere; None if there
+        is none.
+
+    Raises:
+        FileNotFoundError: If the recorded checkpoint does not exist.
+        CheckpointError: If all checkpoints are damaged.
+    """
+    # As mmengine joins them.
+    folder = os.path.join(out_dir, os.path.basename(os.path.abspath(work_dir))) if out_dir else None
+    # Not `last_checkpoint`, whose path is absolute: it is wrong in a folder that was moved.
+    newest, damaged = newest_whole_checkpoint(folder or work_dir, name)
+    for file, found in damaged.items():
+        print(f'Skipped checkpoint {str(file)!r}: {found}.')
+    if newest is not None:
+        return str(newest)
+    if damaged:
+        raise CheckpointError(
+            f'work_dir={work_dir!r}: none of its checkpoints is whole ('
+            + '; '.join(f'{str(file)!r}: {found}' for file, found in damaged.items())
+            + '); name another one with --resume FILE, or train anew in another folder'
+        )
+    if not (Path(work_dir) / 'last_checkpoint').is_file():
+        return None
+    recorded: str = find_latest_checkpoint(work_dir)
+    if '://' not in recorded and not os.path.isfile(recorded):
+        raise FileNotFoundError(
+            f'checkpoint {recorded!r}, recorded in {work_dir}/last_checkpoint, does not exist; '
+            'name another one with --resume FILE, or delete that record to train anew'
+        )
+    return recorded
 
 
 def missing_for_resuming(checkpoint: Mapping[str, Any]) -> list[str]:

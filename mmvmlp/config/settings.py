@@ -8,10 +8,10 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook, LoggerHook
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 
-from mmvmlp.checkpoints import CheckpointError, checkpoint_file
-from mmvmlp.checkpoints.durable import newest_whole_checkpoint
+from mmvmlp.checkpoints import checkpoint_file
+from mmvmlp.checkpoints.resuming import checkpoint_to_resume
 from mmvmlp.config.required_files import check_checkpoint_exists
 from mmvmlp.output_files import check_folder_can_be_written
 
@@ -186,33 +186,10 @@ def set_resume(config: Config, checkpoint: str) -> None:
 
 
 def _newest_checkpoint(config: Config) -> str | None:
-    """Return the newest whole checkpoint, and print which newer ones are damaged."""
     settings = dict((config.get('default_hooks') or {}).get('checkpoint') or {})
     by_epoch = settings.get('by_epoch', True)
     name = settings.get('filename_tmpl') or ('epoch_{}.pth' if by_epoch else 'iter_{}.pth')
-    folder = config.work_dir
-    if settings.get('out_dir'):
-        # As mmengine joins them.
-        folder = os.path.join(settings['out_dir'], os.path.basename(os.path.abspath(folder)))
-    # Not `last_checkpoint`, whose path is absolute: it is wrong in a folder that was moved.
-    newest, damaged = newest_whole_checkpoint(folder, name)
-    for file, found in damaged.items():
-        print(f'Skipped checkpoint {str(file)!r}: {found}.')
-    if newest is not None:
-        return str(newest)
-    if damaged:
-        raise CheckpointError(
-            f'work_dir={config.work_dir!r}: none of its checkpoints is whole ('
-            + '; '.join(f'{str(file)!r}: {found}' for file, found in damaged.items())
-            + '); name another one with --resume FILE, or train anew in another folder'
-        )
-    recorded: str | None = find_latest_checkpoint(config.work_dir)
-    if recorded and '://' not in recorded and not os.path.isfile(recorded):
-        raise FileNotFoundError(
-            f'checkpoint {recorded!r}, recorded in {config.work_dir}/last_checkpoint, does not '
-            'exist; name another one with --resume FILE, or delete that record to train anew'
-        )
-    return recorded or None
+    return checkpoint_to_resume(config.work_dir, name, settings.get('out_dir'))
 
 
 def set_durable_training(config: Config) -> None:

@@ -9,6 +9,7 @@ from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 from mmengine.runner.base_loop import BaseLoop
 
 from mmvmlp.checkpoints.durable import BACKEND_NAME
+from mmvmlp.checkpoints.resuming import checkpoint_to_resume
 from mmvmlp.engine.work_dir_lock import lock_work_dir, unlock_work_dir
 from mmvmlp.output_files import INCOMPLETE, write_atomically
 from mmvmlp.registry import HOOKS
@@ -35,13 +36,21 @@ class CheckpointHook(MMEngineCheckpointHook):
         self.best_ckpt_path_dict: dict[str, str | None]
 
     def before_run(self, runner: Any) -> None:
-        """Lock the work folder for a training.
+        """Lock the work folder for a training, and find the checkpoint to resume.
 
         Raises:
             OSError: If another training has locked it.
+            FileNotFoundError: If the work folder records a checkpoint that does not exist.
+            CheckpointError: If all checkpoints in the work folder are damaged.
         """
-        if isinstance(runner._train_loop, BaseLoop) and is_main_process():
+        if not isinstance(runner._train_loop, BaseLoop):
+            return
+        if is_main_process():
             lock_work_dir(runner.work_dir)
+        # The toolboxes' own programs leave that to mmengine, which takes the last one as it is.
+        if runner._resume and runner._load_from is None:
+            name = self.filename_tmpl or ('epoch_{}.pth' if self.by_epoch else 'iter_{}.pth')
+            runner._load_from = checkpoint_to_resume(runner.work_dir, name, self.out_dir)
 
     def after_run(self, runner: Any) -> None:
         """Unlock the work folder."""

@@ -306,7 +306,16 @@ def test_resuming_takes_the_newest_whole_checkpoint_also_in_a_moved_folder(tmp_p
     assert f"'{second}': its contents differ" in printed
     whole = tmp_path / 'whole'
     train(config_of(whole))
-    train(config_of(moved), resume='auto')
+    train(config_of(moved, checkpoint={'max_keep_ckpts': 2}), resume='auto')
+    assert_equal_checkpoints(whole / 'epoch_4.pth', moved / 'epoch_4.pth')
+    # The toolboxes' own programs only set this.
+    (moved / 'epoch_4.pth').write_bytes(b'nothing')
+    config = config_of(moved)
+    config.resume = True
+    forget_earlier_runs()
+    runner = build_runner(config)
+    runner.train()
+    assert runner._load_from == str(moved / 'epoch_3.pth')
     assert_equal_checkpoints(whole / 'epoch_4.pth', moved / 'epoch_4.pth')
     for file in moved.glob('*.pth'):
         file.write_bytes(b'nothing')
