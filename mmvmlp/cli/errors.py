@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mmvmlp.checkpoints import CheckpointError
 from mmvmlp.datasets.loading import ImageReadError
+from mmvmlp.datasets.object_store import ObjectStoreError
 
 EXPECTED_ERRORS = (
     *(ValueError, TypeError, OSError, ImportError, AssertionError),
@@ -72,7 +73,7 @@ def _message(error: Exception, packages: tuple[str, ...]) -> str | None:
         r'^(?:AssertionError: )?failed to load image: (.+)', str(error), re.M
     ):
         return f'image {undecoded[-1]!r} is not an image, or is damaged'
-    if isinstance(error, (ImageReadError, CheckpointError)):
+    if isinstance(error, (ImageReadError, CheckpointError, ObjectStoreError)):
         # A data loader worker passes its whole traceback as the message.
         return str(error).rpartition(f'{type(error).__name__}: ')[2].strip()
     if isinstance(error, OSError) and error.errno in NO_SPACE:

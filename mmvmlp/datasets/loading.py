@@ -15,6 +15,9 @@ from mmengine import fileio
 from mmengine.fileio.backends import BaseStorageBackend, register_backend
 from PIL import Image
 
+# Registers the backend of s3://.
+import mmvmlp.datasets.object_store  # noqa: F401
+
 BACKEND_NAME = 'mmvmlp'
 
 END_MARKERS = {b'\xff\xd8\xff': b'\xff\xd9', b'\x89PNG': b'IEND'}
