@@ -60,7 +60,7 @@ def _load_from_file_or_address(filename: str, map_location: Any = None) -> dict[
 
 
 def _load_from_store(filename: str, map_location: Any = None) -> dict[str, Any]:
-    with fileio.get_local_path(filename, backend_args={'backend': 'petrel'}) as file:
+    with fileio.get_local_path(filename) as file:
         return _load_from_file_or_address(file, map_location)
 
 

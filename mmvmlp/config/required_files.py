@@ -5,20 +5,23 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mmengine import fileio
 from mmengine.config import Config
 
 from mmvmlp.checkpoints import checkpoint_file
+from mmvmlp.datasets.object_store import is_in_object_store
 
 SPLITS = ('train', 'val', 'test')
 
 
 def check_checkpoint_exists(checkpoint: str | Path) -> None:
-    """Check that a checkpoint file exists; URLs are not checked.
+    """Check that a checkpoint file exists, here or in an object store; URLs are not checked.
 
     Raises:
         FileNotFoundError: If it does not exist.
+        ObjectStoreError: If the object store does not answer.
     """
-    if '://' not in str(checkpoint) and not Path(checkpoint).is_file():
+    if _can_be_checked(checkpoint) and not fileio.isfile(checkpoint):
         raise FileNotFoundError(f'checkpoint {str(checkpoint)!r} does not exist')
 
 
@@ -48,6 +51,7 @@ def check_data(config: Config, splits: tuple[str, ...] = SPLITS) -> None:
     Raises:
         FileNotFoundError: If one is missing, with the folder, the expected layout, and the option
             that sets the folder.
+        ObjectStoreError: If it is in an object store that does not answer.
     """
     expected: dict[str, list[str]] = {}
     for split in splits:
@@ -56,13 +60,13 @@ def check_data(config: Config, splits: tuple[str, ...] = SPLITS) -> None:
             root = dataset.get('data_root') or ''
             expected.setdefault(root, []).extend(_first_paths(dataset))
         evaluated = annotations_of_evaluators(config, split).values()
-        expected.setdefault(root, []).extend(path for path in evaluated if '://' not in path)
+        expected.setdefault(root, []).extend(filter(_can_be_checked, evaluated))
     for root, repeated in expected.items():
         paths = list(dict.fromkeys(repeated))
-        missing = [path for path in paths if not os.path.exists(path)]
+        missing = [path for path in paths if not fileio.exists(path)]
         if missing:
             folder = f'data set folder {root!r}' if root else 'data set'
-            state = '' if not root or os.path.isdir(root) else ' does not exist;'
+            state = '' if not root or fileio.isdir(root) else ' does not exist;'
             raise FileNotFoundError(
                 f'{folder}:{state} missing are\n'
                 + ''.join(f'  {path}\n' for path in missing)
@@ -108,9 +112,16 @@ def _datasets(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _first_paths(dataset: Mapping[str, Any]) -> list[str]:
+    if dataset.get('backend_args'):
+        # Its storage may have settings of its own.
+        return []
     root = dataset.get('data_root') or ''
     prefix = dataset.get('data_prefix') or ''
     folders = list(prefix.values()) if isinstance(prefix, dict) else [prefix]
     relative = [dataset.get('ann_file') or '', *folders]
     paths = [os.path.join(root, path) for path in relative if isinstance(path, str) and path]
-    return [path for path in paths or [root] if path and '://' not in path]
+    return [path for path in paths or [root] if path and _can_be_checked(path)]
+
+
+def _can_be_checked(path: str | Path) -> bool:
+    return '://' not in str(path) or is_in_object_store(path)
