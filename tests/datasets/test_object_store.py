@@ -1,4 +1,4 @@
-"""Images, annotations and checkpoints in an S3-compatible store: moto, in a thread of this process."""
+"""Images, annotations and checkpoints in an S3-compatible store: moto, in this process."""
 
 import logging
 import sys
