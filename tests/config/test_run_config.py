@@ -1,5 +1,6 @@
 """Changes that commands make to configs of each toolbox."""
 
+import os
 import re
 from pathlib import Path
 
@@ -234,7 +235,7 @@ def test_work_dir_is_named_after_the_config(tmp_path):
 
 LAUNCHED = {
     'pytorch': ('RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'),
-    'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'),
+    'slurm': ('SLURM_PROCID', 'SLURM_LOCALID', 'SLURM_NTASKS', 'SLURM_NODELIST'),
     'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK', 'OMPI_COMM_WORLD_SIZE'),
 }
 
@@ -246,12 +247,58 @@ def test_missing_launcher_is_named(monkeypatch, launcher):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(ValueError, match=f"launcher='{launcher}': {variables[0]}, .*is not set"):
         set_launcher(Config({'model': {}}), launcher)
-    for name in (*variables, 'MASTER_ADDR'):
-        monkeypatch.setenv(name, '1')
+    for name in ('RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'):
+        # Removed again after the test, also where the launcher sets them.
+        monkeypatch.setenv(name, '')
+        monkeypatch.delenv(name)
+    for number, name in enumerate(variables):
+        monkeypatch.setenv(name, str(number))
+    if launcher == 'mpi':
+        monkeypatch.setenv('MASTER_ADDR', '3')
     monkeypatch.setattr(torch.distributed, 'is_initialized', lambda: True)
     config = Config({'model': {}})
     set_launcher(config, launcher)
-    assert config.launcher == launcher
+    # mmengine reads torchrun's variables, whoever started the processes.
+    assert config.launcher == 'pytorch'
+    names = ('RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR')
+    assert [os.environ[name] for name in names] == ['0', '1', '2', '3']
+    assert os.environ['MASTER_PORT']
+
+
+def test_the_first_machine_of_slurm_is_that_of_scontrol(monkeypatch, tmp_path):
+    for name in ('RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'):
+        monkeypatch.setenv(name, '')
+        monkeypatch.delenv(name)
+    for name in LAUNCHED['slurm']:
+        monkeypatch.setenv(name, '0')
+    monkeypatch.setenv('SLURM_NODELIST', 'gpu[7-8]')
+    monkeypatch.setenv('PATH', str(tmp_path))
+    monkeypatch.setattr(torch.distributed, 'is_initialized', lambda: True)
+    with pytest.raises(ValueError, match=r"SLURM_NODELIST='gpu\[7-8\]'; set MASTER_ADDR"):
+        set_launcher(Config({'model': {}}), 'slurm')
+    scontrol = tmp_path / 'scontrol'
+    scontrol.write_text('#!/bin/sh\n[ "$*" = "show hostnames gpu[7-8]" ] && echo gpu7 && echo gpu8')
+    scontrol.chmod(0o755)
+    set_launcher(Config({'model': {}}), 'slurm')
+    assert os.environ['MASTER_ADDR'] == 'gpu7'
+
+
+@pytest.mark.parametrize(
+    ('settings', 'named'),
+    [
+        ({'runner_type': 'FlexibleRunner'}, "runner_type='FlexibleRunner'"),
+        ({'strategy': {'type': 'FSDPStrategy'}}, "strategy={'type': 'FSDPStrategy'}"),
+        (
+            {'model_wrapper_cfg': {'type': 'MMFullyShardedDataParallel'}},
+            "model_wrapper_cfg.type='MMFullyShardedDataParallel'",
+        ),
+        ({'optim_wrapper': {'type': 'DeepSpeedOptimWrapper'}}, 'optim_wrapper.type='),
+    ],
+)
+def test_engines_that_split_a_model_are_refused_with_what_to_do_instead(settings, named):
+    with pytest.raises(ValueError, match=r'tools/dist_train\.sh') as refused:
+        set_launcher(Config({'model': {}, **settings}), 'none')
+    assert named in str(refused.value)
 
 
 @pytest.mark.parametrize(

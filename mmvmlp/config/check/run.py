@@ -16,6 +16,7 @@ from mmvmlp.config.check.agreement import PARTS
 from mmvmlp.config.check.annotations import AnnotationFile, remembered_files
 from mmvmlp.config.check.finding import Finding, error_as_finding
 from mmvmlp.config.check.registered import registered
+from mmvmlp.config.launcher import check_strategy
 from mmvmlp.config.required_files import check_checkpoints
 
 LONGEST_WARM_UP = 0.5
@@ -119,6 +120,7 @@ def build_runner(
     with error_as_finding(
         findings, 'the run cannot be set up', 'check the setting that the error names'
     ):
+        check_strategy(config)
         if registered(RUNNERS, runner_type) is None:
             raise ValueError(f'runner_type={runner_type!r} is not registered')
         runner = Runner(
