@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop
 from torch.utils.data import IterableDataset
@@ -128,7 +129,16 @@ class ExactResumeHook(Hook):
         )
 
     def before_train(self, runner: Any) -> None:
-        """Put the seeds between batch sampler and data loader."""
+        """Put the seeds between batch sampler and data loader.
+
+        Raises:
+            ValueError: If processes begin at different iterations.
+        """
+        if len(set(beginnings := all_gather_object(runner.iter))) > 1:
+            raise ValueError(
+                f'work_dir={runner.work_dir!r}: processes begin after iterations {beginnings}; on '
+                'several machines, the work folder must be on a file system that all of them share'
+            )
         loop, loader = runner.train_loop, runner.train_dataloader
         if loader.batch_sampler is None or isinstance(loader.dataset, IterableDataset):
             return
