@@ -14,7 +14,16 @@ esac
 if [ -z "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] && [ -x "$tools/../.venv/bin/python" ]; then
   PYTHON=${PYTHON:-$tools/../.venv/bin/python}
 fi
-exec "${PYTHON:-python}" "$tools/torchrun.py" \
-  --nnodes "${NNODES:-1}" --node_rank "${NODE_RANK:-0}" \
-  --master_addr "${MASTER_ADDR:-127.0.0.1}" --master_port "${PORT:-29500}" \
-  --max_restarts "${MAX_RESTARTS:-0}" --nproc_per_node "$processes" "$tools/$script" "${@:3}" --launcher pytorch
+# Not torchrun's static rendezvous, which cannot start killed processes again.
+if [ "${NNODES:-1}" = 1 ]; then
+  rendezvous=(--standalone --local_addr 127.0.0.1)
+else
+  rendezvous=(
+    --nnodes "$NNODES" --rdzv_backend c10d --rdzv_id "${RUN_ID:-mmvmlp}"
+    --rdzv_endpoint "${MASTER_ADDR:?the first machine}:${PORT:-29500}"
+    --rdzv_conf "is_host=$([ "${NODE_RANK:?0 on the first machine}" = 0 ] && echo 1 || echo 0)"
+  )
+fi
+exec "${PYTHON:-python}" "$tools/torchrun.py" "${rendezvous[@]}" \
+  --max_restarts "${MAX_RESTARTS:-0}" --nproc_per_node "$processes" \
+  "$tools/$script" "${@:3}" --launcher pytorch

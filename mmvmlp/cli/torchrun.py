@@ -1,6 +1,7 @@
 """Run torchrun, and print the error that ends a run as one message."""
 
 import logging
+import os
 import sys
 
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -11,8 +12,13 @@ def main() -> int:
     """Run torchrun; return the exit status."""
     # Silence torchrun's own report; the first failure is printed below.
     logging.getLogger('torch.distributed.elastic.multiprocessing.api').setLevel(logging.CRITICAL)
+    arguments = parse_args(None)
+    if arguments.standalone or arguments.rdzv_backend != 'static':
+        # Processes that start again would read addresses of those that were killed:
+        # github.com/pytorch/pytorch/issues/135712.
+        os.environ.setdefault('TORCH_DISABLE_SHARE_RDZV_TCP_STORE', '1')
     try:
-        run(parse_args(None))  # type: ignore[no-untyped-call]
+        run(arguments)  # type: ignore[no-untyped-call]
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if 'timestamp' in failure.error_file_data:

@@ -1,11 +1,17 @@
 """Several processes that train: one is killed, and torchrun or Slurm starts them again."""
 
+import multiprocessing
 import os
-import subprocess
+import re
+import runpy
+import signal
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 
 import pytest
 import torch
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from mmvmlp.checkpoints import read_checkpoint
 
@@ -49,14 +55,14 @@ class Noise(torch.utils.data.Dataset):
 
 @HOOKS.register_module()
 class KillOnce(Hook):
-    '''Kills a rank in the fifth iteration, which is the second one after a checkpoint.'''
+    '''Kills ranks in iterations (from 0), each once.'''
 
-    def __init__(self, rank=None):
-        self.rank = rank
+    def __init__(self, kills=()):
+        self.kills = kills
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        killed = Path(runner.work_dir) / 'killed'
-        if runner.rank == self.rank and runner.iter == 4 and not killed.exists():
+        killed = Path(runner.work_dir) / f'killed_{runner.rank}'
+        if (runner.rank, runner.iter) in map(tuple, self.kills) and not killed.exists():
             killed.touch()
             os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -78,51 +84,88 @@ randomness = dict(seed=0)
 
 
 @pytest.fixture
-def config(tmp_path, monkeypatch):
+def config(tmp_path):
     (tmp_path / 'small.py').write_text(MODULE)
-    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
-    # As on a machine without a GPU, and with a thread per process.
-    for name, value in {'CUDA_VISIBLE_DEVICES': '', 'OMP_NUM_THREADS': '1'}.items():
-        monkeypatch.setenv(name, value)
     file = tmp_path / 'small_config.py'
     file.write_text(CONFIG)
     return file
 
 
-def started(*command, **variables):
-    ended = subprocess.run(
-        [str(part) for part in command],
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    printed = ended.stdout + ended.stderr
-    assert ended.returncode == 0, printed[-4000:]
-    return printed
+@pytest.fixture(autouse=True)
+def _restored_signal_handlers():
+    """Forget the handlers of torchrun's agent, which otherwise has a process of its own."""
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    yield
+    for number, handler in handlers.items():
+        if handler is not signal.getsignal(number):
+            signal.signal(number, handler)
 
 
-def torchrun(config, work_dir, *options, max_restarts=0):
-    return started(
-        *(sys.executable, 'tools/torchrun.py', '--standalone', '--nproc_per_node=2'),
-        *(f'--max_restarts={max_restarts}', 'tools/train.py', config, '--launcher=pytorch'),
-        *('--work-dir', work_dir, '--resume', *options),
+# Processes are forked from one that has imported what takes long.
+multiprocessing.set_forkserver_preload(
+    [
+        *('mmengine.runner', 'mmvmlp.cli.train', 'mmvmlp.backbones', 'mmvmlp.engine'),
+        *('matplotlib.backends.backend_agg', 'matplotlib.figure', 'torchvision'),
+    ]
+)
+
+
+def train(log, config, *arguments, **variables):
+    """Run tools/train.py, as on a machine without a GPU; what it prints goes to a file."""
+    os.environ.update(CUDA_VISIBLE_DEVICES='', **variables)
+    torch.set_num_threads(1)
+    sys.path.insert(0, str(Path(config).parent))
+    sys.argv = ['tools/train.py', str(config), *map(str, arguments)]
+    with open(log, 'a') as stream, redirect_stdout(stream), redirect_stderr(stream):
+        try:
+            runpy.run_path('tools/train.py', run_name='__main__')
+        except SystemExit as ended:
+            if ended.code:
+                raise
+
+
+def under_torchrun(config, work_dir, *options, max_restarts=0):
+    """Train in two processes of torchrun's elastic agent, and return what they printed."""
+    settings = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=2,
+        run_id=work_dir.name,
+        rdzv_backend='c10d',
+        rdzv_endpoint='127.0.0.1:0',
+        max_restarts=max_restarts,
+        monitor_interval=0.1,
+        start_method='forkserver',
     )
+    log = work_dir.with_suffix('.log')
+    arguments = (log, config, '--launcher=pytorch', '--work-dir', work_dir, '--resume', *options)
+    # As mmvmlp.cli.torchrun sets it.
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv('TORCH_DISABLE_SHARE_RDZV_TCP_STORE', '1')
+        elastic_launch(settings, train)(*arguments)
+    return log.read_text()
+
+
+def assert_equal_trainings(first, second):
+    (first,), (second,) = first.glob('iter_*.pth'), second.glob('iter_*.pth')
+    assert first.name == second.name == 'iter_8.pth'
+    first, second = read_checkpoint(first), read_checkpoint(second)
+    assert first['meta']['iter'] == second['meta']['iter'] == 8
+    for name, tensor in first['state_dict'].items():
+        assert torch.equal(tensor, second['state_dict'][name]), name
+    assert str(first['optimizer']) == str(second['optimizer'])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('rank', [0, 1])
-def test_a_killed_rank_starts_again_and_ends_with_the_same_weights(config, tmp_path, rank):
+def test_killed_ranks_start_again_and_end_with_the_same_weights(config, tmp_path):
     whole, killed = tmp_path / 'whole', tmp_path / 'killed'
-    torchrun(config, whole)
-    kill = ('--cfg-options', f'custom_hooks.0.rank={rank}')
-    printed = torchrun(config, killed, *kill, max_restarts=1)
-    assert (killed / 'killed').exists()
-    assert 'resumed epoch: 0, iter: 3' in printed
-    (ours,), (theirs,) = whole.glob('iter_*.pth'), killed.glob('iter_*.pth')
-    assert ours.name == theirs.name == 'iter_8.pth'
-    ours, theirs = read_checkpoint(ours), read_checkpoint(theirs)
-    assert ours['meta']['iter'] == theirs['meta']['iter'] == 8
-    for name, tensor in ours['state_dict'].items():
-        assert torch.equal(tensor, theirs['state_dict'][name]), name
-    assert str(ours['optimizer']) == str(theirs['optimizer'])
+    under_torchrun(config, whole)
+    # One after the checkpoint of iteration 3, the one that writes after that of iteration 6.
+    kills = ('--cfg-options', 'custom_hooks.0.kills=[(1,4),(0,7)]')
+    printed = under_torchrun(config, killed, *kills, max_restarts=2)
+    assert {file.name for file in killed.glob('killed_*')} == {'killed_0', 'killed_1'}
+    assert re.findall(r'resumed epoch: \d, iter: \d', printed) == [
+        'resumed epoch: 0, iter: 3',
+        'resumed epoch: 1, iter: 6',
+    ]
+    assert_equal_trainings(whole, killed)

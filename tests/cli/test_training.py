@@ -209,7 +209,6 @@ def test_two_processes_stay_equal(tmp_path, monkeypatch, config, layout, options
     (tmp_path / 'save_parameters_of_each_rank.py').write_text(RANKS_HOOK)
     monkeypatch.setenv('PYTHONPATH', str(tmp_path), prepend=os.pathsep)
     monkeypatch.setenv('PYTHON', sys.executable)
-    monkeypatch.setenv('PORT', '29517' if layout == 'coco' else '29518')
     result = subprocess.run(
         [
             *('tools/dist_train.sh', child, '2', '--work-dir', tmp_path / 'work'),
