@@ -12,7 +12,7 @@ def main() -> int:
     """Run torchrun; return the exit status."""
     # Silence torchrun's own report; the first failure is printed below.
     logging.getLogger('torch.distributed.elastic.multiprocessing.api').setLevel(logging.CRITICAL)
-    arguments = parse_args(None)
+    arguments = parse_args(None)  # type: ignore[no-untyped-call]
     if arguments.standalone or arguments.rdzv_backend != 'static':
         # Processes that start again would read addresses of those that were killed:
         # github.com/pytorch/pytorch/issues/135712.

@@ -220,6 +220,14 @@ def read(folder):
     return len(file.read_text().split()) if file.exists() else 0
 
 
+def test_processes_that_do_not_find_the_same_checkpoint_are_refused(tmp_path, monkeypatch):
+    gathered = 'mmvmlp.engine.exact_resume_hook.all_gather_object'
+    monkeypatch.setattr(gathered, lambda iteration: [iteration, 5])
+    with pytest.raises(ValueError, match=r'after iterations \[0, 5\].* all of them share'):
+        train(config_of(tmp_path))
+    unlock_work_dir(str(tmp_path))
+
+
 # Processes are forked from one that has computed no gradients: PyTorch computes none in a fork of
 # one that has done so in several threads, as other tests do. It has imported what takes long; this
 # file it would not find in Python 3.11.

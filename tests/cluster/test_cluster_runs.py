@@ -1,10 +1,11 @@
-"""Several processes that train: one is killed, and torchrun or Slurm starts them again."""
+"""Trainings in two processes: under torchrun, where some are killed, and as Slurm starts them."""
 
 import multiprocessing
 import os
 import re
 import runpy
 import signal
+import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -83,15 +84,24 @@ randomness = dict(seed=0)
 """
 
 
-@pytest.fixture
-def config(tmp_path):
-    (tmp_path / 'small.py').write_text(MODULE)
-    file = tmp_path / 'small_config.py'
+@pytest.fixture(scope='module')
+def config(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('config')
+    (folder / 'small.py').write_text(MODULE)
+    file = folder / 'small_config.py'
     file.write_text(CONFIG)
     return file
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope='module')
+def uninterrupted(config, tmp_path_factory):
+    """Return the work folder of a training of which nothing was killed."""
+    work_dir = tmp_path_factory.mktemp('runs') / 'uninterrupted'
+    under_torchrun(config, work_dir)
+    return work_dir
+
+
+@pytest.fixture(autouse=True, scope='module')
 def _restored_signal_handlers():
     """Forget the handlers of torchrun's agent, which otherwise has a process of its own."""
     handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
@@ -157,9 +167,10 @@ def assert_equal_trainings(first, second):
 
 
 @pytest.mark.slow
-def test_killed_ranks_start_again_and_end_with_the_same_weights(config, tmp_path):
-    whole, killed = tmp_path / 'whole', tmp_path / 'killed'
-    under_torchrun(config, whole)
+def test_killed_processes_start_again_and_end_with_the_same_weights(
+    config, uninterrupted, tmp_path
+):
+    killed = tmp_path / 'killed'
     # One after the checkpoint of iteration 3, the one that writes after that of iteration 6.
     kills = ('--cfg-options', 'custom_hooks.0.kills=[(1,4),(0,7)]')
     printed = under_torchrun(config, killed, *kills, max_restarts=2)
@@ -168,4 +179,79 @@ def test_killed_ranks_start_again_and_end_with_the_same_weights(config, tmp_path
         'resumed epoch: 0, iter: 3',
         'resumed epoch: 1, iter: 6',
     ]
-    assert_equal_trainings(whole, killed)
+    assert_equal_trainings(uninterrupted, killed)
+
+
+SRUN = """#!/bin/sh
+# Ends with the next status of a list, and writes down what it was to start.
+here=$(dirname "$0")
+printf '%s\\n' "$MASTER_PORT" "$@" > "$here/started"
+status=$(head -n1 "$here/statuses")
+sed -i 1d "$here/statuses"
+exit "$status"
+"""
+
+
+def submitted(folder, statuses, *arguments):
+    """Run cluster/slurm.sh with a stand-in of srun.
+
+    Args:
+        folder: A folder for the stand-in and an empty environment.
+        statuses: With which srun ends, one after the other.
+        *arguments: Arguments of the script.
+
+    Returns:
+        Exit status, port, and what srun was to start the last time, after its own options.
+    """
+    programs = folder / 'bin'
+    programs.mkdir(exist_ok=True)
+    (programs / 'activate').touch()
+    (programs / 'srun').write_text(SRUN)
+    (programs / 'srun').chmod(0o755)
+    (programs / 'statuses').write_text(''.join(f'{status}\n' for status in statuses))
+    variables = {'SLURM_JOB_ID': '1234567', 'SLURM_CPUS_PER_TASK': '6', 'VENV': str(folder)}
+    ended = subprocess.run(
+        ['bash', 'cluster/slurm.sh', *map(str, arguments)],
+        env={**os.environ, **variables, 'PATH': f'{programs}:{os.environ["PATH"]}'},
+    )
+    assert not (programs / 'statuses').read_text()
+    port, *command = (programs / 'started').read_text().splitlines()
+    while command[0].startswith('--'):
+        del command[0]
+    return ended.returncode, port, command
+
+
+def test_slurm_goes_on_after_kills_only(tmp_path):
+    assert submitted(tmp_path, [137, 143, 0], 'config.py')[0] == 0
+    assert submitted(tmp_path, [137] * 4, 'config.py')[0] == 137
+    assert submitted(tmp_path, [1], 'config.py')[0] == 1
+
+
+@pytest.mark.slow
+def test_slurm_trains_like_torchrun(config, uninterrupted, tmp_path):
+    work_dir = tmp_path / 'slurm'
+    status, port, command = submitted(tmp_path, [0], config, '--work-dir', work_dir)
+    assert status == 0
+    assert command[:3] == ['python', '-u', 'tools/train.py']
+    assert 20000 <= int(port) < 30000
+    processes = [
+        multiprocessing.get_context('forkserver').Process(
+            target=train,
+            args=(tmp_path / 'slurm.log', *command[3:]),
+            kwargs={
+                'MASTER_PORT': port,
+                'SLURM_NODELIST': 'localhost',
+                'SLURM_NTASKS': '2',
+                'SLURM_PROCID': str(number),
+                'SLURM_LOCALID': str(number),
+            },
+        )
+        for number in range(2)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    log = (tmp_path / 'slurm.log').read_text()
+    assert [process.exitcode for process in processes] == [0, 0], log[-3000:]
+    assert_equal_trainings(uninterrupted, work_dir)
