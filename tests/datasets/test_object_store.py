@@ -9,6 +9,7 @@ from moto.server import ThreadedMotoServer
 from torch.utils.data import DataLoader
 
 from mmvmlp.checkpoints import CheckpointError, read_checkpoint
+from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.datasets.digit_scenes import make_digit_scenes
 from mmvmlp.datasets.loading import ImageReadError, read_image
 from mmvmlp.datasets.object_store import ObjectStoreError, open_object_store
@@ -115,31 +116,41 @@ def test_an_address_without_bucket_and_a_missing_package_are_named(monkeypatch):
         fileio.get('s3://bucket/a.jpg')
 
 
-class StoredImages:
-    def __init__(self, paths):
-        self.paths = paths
+class StoredFiles:
+    def __init__(self, read, paths):
+        self.read, self.paths = read, paths
 
     def __len__(self):
         return len(self.paths)
 
     def __getitem__(self, index):
-        return read_image(self.paths[index]).shape
+        return self.read(self.paths[index])
 
 
-def test_worker_processes_read_also_after_this_process_has_read(bucket, digits):
+def as_read(contents):
+    return contents
+
+
+def read_by_workers(read, paths):
+    files = StoredFiles(read, paths)
+    context = {'multiprocessing_context': 'fork', 'timeout': 60}
+    return list(DataLoader(files, batch_size=None, num_workers=2, collate_fn=as_read, **context))
+
+
+def test_worker_processes_read_also_after_this_process_has_read(bucket, digits, capsys):
     images = sorted((digits / 'train2017').iterdir())
     paths = [f'{bucket}/{image.name}' for image in images]
     for image, path in zip(images, paths, strict=True):
         fileio.put(image.read_bytes(), path)
-    assert read_image(paths[0]).shape == (64, 64, 3)
-    loader = DataLoader(
-        StoredImages(paths),
-        batch_size=None,
-        num_workers=2,
-        multiprocessing_context='fork',
-        timeout=60,
-    )
-    assert [tuple(shape) for shape in loader] == [(64, 64, 3)] * len(paths)
+    expected = [image.read_bytes() for image in images]
+    assert [fileio.get(path) for path in paths] == expected
+    assert read_by_workers(fileio.get, paths) == expected
+    for read, kind in ((fileio.get, ''), (read_image, 'image ')):
+        with pytest.raises(SystemExit), one_clear_error():
+            read_by_workers(read, [*paths, f'{bucket}/none.jpg'])
+        printed = capsys.readouterr().err
+        assert printed.startswith(f"error: {kind}'{bucket}/none.jpg' ")
+        assert printed.endswith('does not exist\n') and printed.count('\n') == 1
 
 
 @pytest.mark.slow
