@@ -60,7 +60,7 @@ def check_data(config: Config, splits: tuple[str, ...] = SPLITS) -> None:
             root = dataset.get('data_root') or ''
             expected.setdefault(root, []).extend(_first_paths(dataset))
         evaluated = annotations_of_evaluators(config, split).values()
-        expected.setdefault(root, []).extend(filter(_can_be_checked, evaluated))
+        expected.setdefault(root, []).extend(path for path in evaluated if '://' not in path)
     for root, repeated in expected.items():
         paths = list(dict.fromkeys(repeated))
         missing = [path for path in paths if not fileio.exists(path)]
