@@ -33,11 +33,17 @@ def check_checkpoints(config: Config) -> None:
     Raises:
         FileNotFoundError: If one does not exist.
         CheckpointError: If published weights cannot be downloaded.
+        ValueError: If those of the backbone are in an object store.
     """
     if config.get('load_from'):
         check_checkpoint_exists(config.load_from)
     init_cfg = (config.model.get('backbone') or {}).get('init_cfg') or {}
     if isinstance(init_cfg, dict) and init_cfg.get('checkpoint'):
+        if is_in_object_store(init_cfg['checkpoint']):
+            raise ValueError(
+                f'backbone checkpoint {init_cfg["checkpoint"]!r}: a file, a URL or the name of '
+                'published weights is accepted; download it first'
+            )
         checkpoint_file(init_cfg['checkpoint'])
 
 

@@ -121,8 +121,17 @@ def test_digit_scenes_have_no_test_time_augmentation():
         set_test_time_augmentation(config)
 
 
-def test_remote_annotations_are_not_checked():
+def test_remote_annotations_with_settings_of_their_own_are_not_checked():
     check_data(Config({'val_evaluator': {'type': 'CocoMetric', 'ann_file': 's3://coco/val.json'}}))
+    storage = {'backend': 's3', 'endpoint_url': 'http://127.0.0.1:9'}
+    dataset = {'data_root': 's3://coco', 'ann_file': 'train.json', 'backend_args': storage}
+    check_data(Config({'train_dataloader': {'dataset': dataset}}))
+
+
+def test_weights_of_a_backbone_are_not_read_from_an_object_store():
+    init_cfg = {'type': 'Pretrained', 'checkpoint': 's3://weights/hire_mlp_small.pth'}
+    with pytest.raises(ValueError, match=r"'s3://weights/hire_mlp_small\.pth'.* download it first"):
+        check_checkpoints(Config({'model': {'backbone': {'init_cfg': init_cfg}}}))
 
 
 @pytest.mark.parametrize('several', [False, True])
