@@ -8,7 +8,6 @@ import argparse
 import hashlib
 import json
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -23,6 +22,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from mmvmlp.checkpoints.durable import damage
+from mmvmlp.checkpoints.screening import (
+    START_OF_ZIP,
+    RefusedTypeError,
+    ScreeningError,
+    check_torch_file,
+    check_zip,
+)
+from mmvmlp.checkpoints.trust import is_trusted
 
 NESTING_KEYS = ('state_dict', 'model', 'module')
 """Keys of the state dict in published files, in the order they are tried."""
@@ -31,6 +38,7 @@ EMA_KEYS = ('state_dict_ema', 'model_ema')
 """Keys of the exponential moving average of the weights, in files of timm's and DeiT's scripts."""
 
 SHOWN_KEYS = 5
+SHOWN_LETTERS = 100
 
 OLDEST_SAFE_TORCH = '2.10'
 """Crafted files run code or corrupt memory in older ones (CVE-2025-32434, CVE-2026-24747)."""
@@ -44,7 +52,8 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dict[str, An
     """Read a checkpoint file without running pickled code.
 
     Accepted are tensors, plain containers, and common records of training scripts:
-    ``argparse.Namespace``, NumPy arrays, mmengine's log history.
+    ``argparse.Namespace``, NumPy arrays, mmengine's log history. Files of
+    :func:`~mmvmlp.checkpoints.trusted_checkpoints` are unpickled fully.
 
     Args:
         path: A PyTorch, safetensors (``.safetensors``) or NumPy (``.npz``) file, or an http(s)
@@ -54,7 +63,8 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dict[str, An
     Raises:
         FileNotFoundError: If the file does not exist.
         CheckpointError: If the file is truncated, corrupt or not as it was saved, has other
-            contents, or has a file name in place of class names; or if this torch cannot read
+            contents, takes more memory than :data:`~mmvmlp.checkpoints.screening.MEMORY_PER_BYTE`
+            allows, or has anything else in place of class names; or if this torch cannot read
             PyTorch files safely.
     """
     is_address = urlparse(str(path)).scheme in ('http', 'https')
@@ -64,22 +74,28 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dict[str, An
         file = _downloaded(str(path)) if is_address else Path(path).expanduser()
     except (URLError, TimeoutError) as error:
         raise CheckpointError(f'checkpoint {str(path)!r} cannot be downloaded: {error}') from error
-    if file.suffix not in ('.npz', '.safetensors') and torch.__version__ < OLDEST_SAFE_TORCH:
+    trusted = not is_address and is_trusted(file)
+    safe_formats = ('.npz', '.safetensors')
+    if file.suffix not in safe_formats and not trusted and torch.__version__ < OLDEST_SAFE_TORCH:
         raise CheckpointError(
             f'checkpoint {str(path)!r}: torch {torch.__version__} may run code from this file; '
             f'accepted are .safetensors and .npz files, or torch {OLDEST_SAFE_TORCH} and newer'
         )
     try:
         if file.suffix == '.npz':
+            check_zip(file)
             contents: Any = _numpy_contents(file)
         elif file.suffix == '.safetensors':
             contents = _safetensors_contents(file)
         else:
-            # Files of PyTorch before 1.6 are no zip archives, and have nothing to compare.
-            if zipfile.is_zipfile(file) and (found := damage(file)):
-                raise ValueError(found)
-            with torch.serialization.safe_globals(_records_of_training_scripts()):
-                contents = torch.load(file, map_location=map_location, weights_only=True)
+            contents = _torch_contents(file, map_location, trusted)
+    except RefusedTypeError as error:
+        raise CheckpointError(
+            f'checkpoint {str(path)!r} contains objects other than weights ({error}); '
+            '--trust-checkpoint reads a file of your own, and runs what it contains'
+        ) from error
+    except ScreeningError as error:
+        raise CheckpointError(f'checkpoint {str(path)!r} is refused: {error}') from error
     except Exception as error:
         # torch.load raises errors of zip, pickle and the allow-list.
         raise CheckpointError(
@@ -90,8 +106,28 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> dict[str, An
         raise CheckpointError(
             f'checkpoint {str(path)!r} contains a {type(contents).__name__}, not a dict of tensors'
         )
-    _refuse_files_of_class_names(contents, str(path))
+    _check_records(contents, str(path))
     return contents
+
+
+def _torch_contents(file: Path, map_location: Any, trusted: bool) -> Any:
+    with file.open('rb') as stream:
+        is_zip = stream.read(len(START_OF_ZIP)) == START_OF_ZIP
+    if is_zip and not trusted:
+        check_zip(file)
+    # Files of PyTorch before 1.6 are no zip archives, and have nothing to compare.
+    if is_zip and (found := damage(file)):
+        raise ScreeningError(found)
+    if trusted:
+        return torch.load(file, map_location=map_location, weights_only=False)
+    records = _records_of_training_scripts()
+    check_torch_file(file, [_full_name(record) for record in records])
+    with torch.serialization.safe_globals(records):
+        return torch.load(file, map_location=map_location, weights_only=True)
+
+
+def _full_name(record: Any) -> str:
+    return record[1] if isinstance(record, tuple) else f'{record.__module__}.{record.__qualname__}'
 
 
 def _downloaded(address: str) -> Path:
@@ -171,18 +207,33 @@ def _reason(error: Exception) -> str:
     return f' ({type(error).__name__}: {text.splitlines()[0]})'
 
 
-def _refuse_files_of_class_names(contents: Mapping[str, Any], origin: str) -> None:
-    """Refuse a string as class names: mmengine and older scripts open it as a file."""
+def _check_records(contents: Mapping[str, Any], origin: str) -> None:
+    """Refuse records that are no mappings, and class names that are no list of names.
+
+    mmengine and older scripts open a string as a file.
+    """
     meta = contents.get('meta')
-    meta = meta if isinstance(meta, Mapping) else {}
-    dataset_meta = meta.get('dataset_meta')
-    for record in (meta, dataset_meta if isinstance(dataset_meta, Mapping) else {}):
+    dataset_meta = meta.get('dataset_meta') if isinstance(meta, Mapping) else None
+    for name, record in (('meta', meta), ('meta.dataset_meta', dataset_meta)):
+        if record is None:
+            continue
+        if not isinstance(record, Mapping):
+            raise CheckpointError(
+                f'checkpoint {origin!r}: {name} is of type {type(record).__name__}; a dict is '
+                'accepted'
+            )
         for key, value in record.items():
-            if str(key).lower() == 'classes' and isinstance(value, str):
+            if str(key).lower() == 'classes' and not _are_names(value):
                 raise CheckpointError(
-                    f'checkpoint {origin!r} has {key}={value!r} in its records, which would be '
-                    'opened as a file; a list of class names is accepted'
+                    f'checkpoint {origin!r} has {key}={value!r:.{SHOWN_LETTERS}} in its records; '
+                    'a list of class names is accepted'
                 )
+
+
+def _are_names(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
+    )
 
 
 def class_names(contents: Mapping[str, Any]) -> dict[str, Any]:

@@ -147,7 +147,7 @@ BAD = {
     'other_architecture': 'of different shape',
     'not_finite': 'not finite',
     'nested': 'contains itself',
-    'file_of_classes': 'opened as a file',
+    'file_of_classes': 'a list of class names is accepted',
     'state_of_optimizer': 'has shape (3,)',
 }
 

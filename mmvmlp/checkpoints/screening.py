@@ -1,0 +1,329 @@
+"""Screen checkpoint files before torch reads them: which types they name, and what memory they take.
+
+torch's ``weights_only`` keeps code from running, but lets a file of a kilobyte take gigabytes: by
+``bytearray(10**10)``, by a text that each call doubles, by lists of lists, by compressed zeros.
+Here the pickle is unpickled with stand-ins first, which allocate nothing and check their arguments.
+"""
+
+import io
+import math
+import pickle
+import pickletools
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import torch
+from torch._utils import IMPORT_MAPPING, NAME_MAPPING
+
+MEMORY_PER_BYTE, ALWAYS_ACCEPTED = 10, 64 << 20
+"""A file may take this many bytes of memory for each of its own, and so many in any case."""
+
+MOST_INSTRUCTIONS = 2_000_000
+"""Instructions of a pickle; a checkpoint of 1000 tensors and their optimizer has some 50,000."""
+
+START_OF_ZIP = b'PK\3\4'
+
+PICKLES_BEFORE_1_6 = 5
+"""Pickles in a file of PyTorch before 1.6, in front of its tensors; the fourth is the contents."""
+
+MOST_DIMENSIONS = 64
+
+INSTRUCTIONS = frozenset(
+    'APPEND APPENDS BINFLOAT BINGET BININT BININT1 BININT2 BINPERSID BINPUT BINUNICODE BUILD '
+    'EMPTY_DICT EMPTY_LIST EMPTY_SET EMPTY_TUPLE GLOBAL LONG1 LONG_BINGET LONG_BINPUT MARK '
+    'NEWFALSE NEWOBJ NEWTRUE NONE PROTO REDUCE SETITEM SETITEMS SHORT_BINSTRING STOP TUPLE TUPLE1 '
+    'TUPLE2 TUPLE3'.split()
+)
+"""Instructions that torch's ``weights_only`` knows."""
+
+NOT_DENSE = {
+    '_rebuild_sparse_tensor': 'sparse',
+    '_rebuild_qtensor': 'quantized',
+    '_rebuild_nested_tensor': 'nested',
+    '_rebuild_meta_tensor_no_storage': 'meta',
+    '_rebuild_wrapper_subclass': 'wrapped',
+}
+
+
+DTYPES_OF_STORAGES = {
+    name: dtype
+    for name, dtype in torch.storage._storage_type_to_dtype_map().items()
+    if not name.startswith('Q')
+}
+"""Types of the elements by class name, but for quantized ones, of which some share a byte."""
+
+
+class ScreeningError(ValueError):
+    """Error for a file that is refused before it is read."""
+
+
+class RefusedTypeError(ScreeningError):
+    """Error for a file that names another type than weights and records have."""
+
+
+def memory_limit(file: Path) -> int:
+    """Return the bytes of memory that the contents of a checkpoint file may take."""
+    return max(ALWAYS_ACCEPTED, MEMORY_PER_BYTE * file.stat().st_size)
+
+
+def check_zip(file: Path) -> list[zipfile.ZipInfo]:
+    """Check the size of what a zip file holds, and return its entries.
+
+    Raises:
+        ScreeningError: If it is too large, or readers of zip files may find different entries.
+        zipfile.BadZipFile: If it is no zip file.
+    """
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+    size, limit = sum(entry.file_size for entry in entries), memory_limit(file)
+    if size > limit:
+        raise ScreeningError(_too_large(size, limit))
+    names = {entry.filename.lower() for entry in entries}
+    # With bytes before the first entry, some readers would look for the entries elsewhere.
+    if len(names) != len(entries) or min((e.header_offset for e in entries), default=0) != 0:
+        raise ScreeningError('its entries are ambiguous')
+    return entries
+
+
+def check_torch_file(file: Path, records: Iterable[str]) -> None:
+    """Check a file of ``torch.save`` before it is read.
+
+    Args:
+        file: The file.
+        records: Full names of types that are accepted besides tensors and plain containers.
+
+    Raises:
+        RefusedTypeError: If it names another type.
+        ScreeningError: If it takes too much memory, or has tensors that are not dense or larger
+            than their data.
+    """
+    with file.open('rb') as stream:
+        if stream.read(len(START_OF_ZIP)) == START_OF_ZIP:
+            sizes = {entry.filename: entry.file_size for entry in check_zip(file)}
+            root = next(iter(sizes)).partition('/')[0]
+            reader = torch.PyTorchFileReader(str(file))
+            if not reader.has_record('data.pkl') or reader.has_record('constants.pkl'):
+                raise ScreeningError(
+                    'it is a program (TorchScript, or .pt2 of torch.export), and is not run; a '
+                    'checkpoint of torch.save is accepted'
+                )
+            pickled = io.BytesIO(reader.get_record('data.pkl'))
+            start = f'{root}/data/'
+            of_data = {key.removeprefix(start): size for key, size in sizes.items()}
+            _screen(_instructions(pickled), records, memory_limit(file), of_data)
+            return
+        stream.seek(0)
+        for _ in range(PICKLES_BEFORE_1_6):
+            _screen(_instructions(stream), records, memory_limit(file), None)
+
+
+def _instructions(stream: BinaryIO) -> bytes:
+    """Return the bytes of the next pickle, if its instructions are known, and not too many."""
+    start = stream.tell()
+    for count, (instruction, argument, _) in enumerate(pickletools.genops(stream)):
+        if instruction.name not in INSTRUCTIONS:
+            raise ScreeningError(f'its pickle has the instruction {instruction.name}')
+        # An array of this length would be allocated.
+        if instruction.name.endswith('BINPUT') and int(argument) > count:
+            raise ScreeningError(f'its pickle numbers its objects up to {argument}')
+        if count == MOST_INSTRUCTIONS:
+            raise ScreeningError(
+                f'its pickle has more than {MOST_INSTRUCTIONS:,} instructions, which is the limit'
+            )
+    size = stream.tell() - start
+    stream.seek(start)
+    return stream.read(size)
+
+
+def _screen(
+    pickled: bytes, records: Iterable[str], limit: int, sizes: Mapping[str, int] | None
+) -> None:
+    _Screening(pickled, records, limit, sizes).load()
+
+
+def _too_large(size: int, limit: int) -> str:
+    return (
+        f'it would take {size / 1e9:,.1f} GB of memory; accepted are {limit / 1e9:,.1f} GB, '
+        f'{MEMORY_PER_BYTE} times the size of the file'
+    )
+
+
+class _Storage(NamedTuple):
+    elements: int
+    bytes_per_element: int
+
+
+class _StandIn:
+    """Stands for an object that takes no more memory than its part of the pickle."""
+
+    def __init__(self, *arguments: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+class _History(_StandIn):
+    """Stands for mmengine's log history."""
+
+
+class _Screening(pickle.Unpickler):
+    """Unpickles stand-ins.
+
+    Args:
+        pickled: The pickle.
+        records: See :func:`check_torch_file`.
+        limit: Bytes of memory that its tensors may take.
+        sizes: Bytes of the storages by key; None if they follow the pickle.
+    """
+
+    def __init__(
+        self, pickled: bytes, records: Iterable[str], limit: int, sizes: Mapping[str, int] | None
+    ) -> None:
+        super().__init__(io.BytesIO(pickled), encoding='latin1')
+        self.limit, self.sizes = limit, sizes
+        self.size_of_tensors = 0
+        self.size_of_storages: dict[str, int] = {}
+        self.stand_ins: dict[str, Any] = {
+            **dict.fromkeys(records, _StandIn),
+            '_codecs.encode': _encoded,
+            'argparse.Namespace': _StandIn,
+            'builtins.bytearray': _copied,
+            'builtins.complex': _StandIn,
+            'builtins.getattr': _statistics_method,
+            'builtins.set': _StandIn,
+            'collections.Counter': _StandIn,
+            'collections.OrderedDict': OrderedDict,
+            'mmengine.logging.history_buffer.HistoryBuffer': _History,
+            # These three are arguments only, and must not be called.
+            'numpy.ndarray': None,
+            'torch.Tensor': None,
+            'torch.nn.parameter.Parameter': None,
+            'torch.Size': tuple,
+            'torch.device': _StandIn,
+            'torch._tensor._rebuild_from_type_v2': _rebuilt,
+            'torch._utils._rebuild_parameter': _StandIn,
+            'torch._utils._rebuild_parameter_with_state': _StandIn,
+            'torch._utils._rebuild_tensor': self._tensor,
+            'torch._utils._rebuild_tensor_v2': self._tensor,
+            'torch._utils._rebuild_tensor_v3': self._tensor_of_type,
+        }
+        for module in ('core', '_core'):
+            self.stand_ins[f'numpy.{module}.multiarray._reconstruct'] = _empty_array
+            self.stand_ins[f'numpy.{module}.multiarray.scalar'] = _scalar
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return the stand-in of a type."""
+        # Names in Python 2, which torch's pickles have.
+        module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+        full_name = f'{module}.{name}'
+        if full_name in self.stand_ins:
+            return self.stand_ins[full_name]
+        if module == 'torch._utils' and name in NOT_DENSE:
+            raise ScreeningError(f'it has {NOT_DENSE[name]} tensors; dense tensors are accepted')
+        if full_name == 'torch.storage.UntypedStorage':
+            return torch.uint8
+        if module in ('torch', 'torch.cuda') and name in DTYPES_OF_STORAGES:
+            return DTYPES_OF_STORAGES[name]
+        dtype = vars(torch).get(name) if module == 'torch' else None
+        if isinstance(dtype, torch.dtype):
+            return dtype
+        raise RefusedTypeError(f'{full_name} is refused')
+
+    def persistent_load(self, identifier: Any) -> _Storage:
+        """Check the size of a storage."""
+        _, dtype, key, _, elements, *_ = identifier
+        # Of an untyped storage, it is the number of bytes.
+        size = _count(elements) * dtype.itemsize
+        if self.sizes is not None and self.sizes.get(key) != size:
+            raise ScreeningError(
+                f'its part {key!r} has {self.sizes.get(key, 0)} bytes, but should have {size}'
+            )
+        self.size_of_storages[key] = size
+        self._check(sum(self.size_of_storages.values()) if self.sizes is None else size)
+        return _Storage(elements, dtype.itemsize)
+
+    def _tensor(
+        self, storage: _Storage, offset: int, shape: Any, strides: Any, *others: Any
+    ) -> _StandIn:
+        return self._checked(storage, storage.bytes_per_element, offset, shape, strides)
+
+    def _tensor_of_type(
+        self,
+        storage: _Storage,
+        offset: int,
+        shape: Any,
+        strides: Any,
+        requires_grad: Any,
+        hooks: Any,
+        dtype: torch.dtype,
+        *others: Any,
+    ) -> _StandIn:
+        return self._checked(storage, dtype.itemsize, offset, shape, strides)
+
+    def _checked(
+        self, storage: _Storage, bytes_per_element: int, offset: int, shape: Any, strides: Any
+    ) -> _StandIn:
+        if max(len(shape), len(strides)) > MOST_DIMENSIONS:
+            raise ScreeningError(f'it has a tensor of {len(shape)} dimensions')
+        elements = math.prod(map(_count, shape))
+        if elements:
+            last = sum(
+                (length - 1) * _count(stride) for length, stride in zip(shape, strides, strict=True)
+            )
+            size = (_count(offset) + last + 1) * bytes_per_element
+            if size > storage.elements * storage.bytes_per_element:
+                raise ScreeningError(f'it has a tensor of shape {tuple(shape)} without the data')
+        # A view of one number, expanded to this shape, takes that much in the first calculation.
+        self.size_of_tensors += elements * bytes_per_element
+        self._check(self.size_of_tensors)
+        return _StandIn()
+
+    def _check(self, size: int) -> None:
+        if size > self.limit:
+            raise ScreeningError(_too_large(size, self.limit))
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise ScreeningError(f'it has a tensor with {value!r} in place of a size')
+    return value
+
+
+def _encoded(text: str, encoding: str = 'latin1') -> bytes:
+    # How bytes are pickled. Others, like `hex`, double a text with each call.
+    if not isinstance(text, str) or encoding != 'latin1':
+        raise RefusedTypeError(f'_codecs.encode to {encoding!r} is refused')
+    return text.encode(encoding)
+
+
+def _copied(contents: bytes = b'') -> _StandIn:
+    if not isinstance(contents, bytes):
+        raise RefusedTypeError('builtins.bytearray of a number is refused')
+    return _StandIn()
+
+
+def _empty_array(kind: Any, shape: Any, code: Any) -> _StandIn:
+    # Its values come later, with the shape.
+    if shape != (0,):
+        raise RefusedTypeError('numpy.ndarray without values is refused')
+    return _StandIn()
+
+
+def _scalar(dtype: Any, value: Any = None) -> _StandIn:
+    if not isinstance(value, bytes):
+        raise RefusedTypeError('numpy scalar without a value is refused')
+    return _StandIn()
+
+
+def _statistics_method(owner: Any, name: str) -> _StandIn:
+    if owner is not _History or name not in ('current', 'max', 'mean', 'min'):
+        raise RefusedTypeError('getattr is refused')
+    return _StandIn()
+
+
+def _rebuilt(function: Callable[..., Any], kind: Any, arguments: Any, state: Any) -> Any:
+    return function(*arguments)
