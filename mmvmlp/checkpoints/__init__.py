@@ -28,6 +28,7 @@ from mmvmlp.checkpoints.resuming import (
     drop_outside_checkpoints,
     missing_for_resuming,
 )
+from mmvmlp.checkpoints.trust import trusted_checkpoints
 from mmvmlp.checkpoints.verification import Verification, verify_checkpoint
 from mmvmlp.checkpoints.writing import checkpoint_bytes, write_checkpoint
 
@@ -55,6 +56,7 @@ __all__ = [
     'missing_for_resuming',
     'published_weights',
     'read_checkpoint',
+    'trusted_checkpoints',
     'verify_checkpoint',
     'weights_file',
     'write_checkpoint',

@@ -38,7 +38,6 @@ EMA_KEYS = ('state_dict_ema', 'model_ema')
 """Keys of the exponential moving average of the weights, in files of timm's and DeiT's scripts."""
 
 SHOWN_KEYS = 5
-SHOWN_LETTERS = 100
 
 OLDEST_SAFE_TORCH = '2.10'
 """Crafted files run code or corrupt memory in older ones (CVE-2025-32434, CVE-2026-24747)."""
@@ -224,9 +223,10 @@ def _check_records(contents: Mapping[str, Any], origin: str) -> None:
             )
         for key, value in record.items():
             if str(key).lower() == 'classes' and not _are_names(value):
+                shown = repr(value) if isinstance(value, str) else f'a {type(value).__name__}'
                 raise CheckpointError(
-                    f'checkpoint {origin!r} has {key}={value!r:.{SHOWN_LETTERS}} in its records; '
-                    'a list of class names is accepted'
+                    f'checkpoint {origin!r} has {shown} in place of class names; a list of names '
+                    'is accepted'
                 )
 
 

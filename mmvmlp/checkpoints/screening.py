@@ -30,6 +30,8 @@ PICKLES_BEFORE_1_6 = 5
 """Pickles in a file of PyTorch before 1.6, in front of its tensors; the fourth is the contents."""
 
 MOST_DIMENSIONS = 64
+MOST_NESTED_TUPLES = 100
+MARK = -1
 
 INSTRUCTIONS = frozenset(
     'APPEND APPENDS BINFLOAT BINGET BININT BININT1 BININT2 BINPERSID BINPUT BINUNICODE BUILD '
@@ -122,7 +124,7 @@ def check_torch_file(file: Path, records: Iterable[str]) -> None:
 
 def _instructions(stream: BinaryIO) -> bytes:
     """Return the bytes of the next pickle, if its instructions are known, and not too many."""
-    start = stream.tell()
+    start, depths = stream.tell(), _Depths()
     for count, (instruction, argument, _) in enumerate(pickletools.genops(stream)):
         if instruction.name not in INSTRUCTIONS:
             raise ScreeningError(f'its pickle has the instruction {instruction.name}')
@@ -133,9 +135,44 @@ def _instructions(stream: BinaryIO) -> bytes:
             raise ScreeningError(
                 f'its pickle has more than {MOST_INSTRUCTIONS:,} instructions, which is the limit'
             )
+        if depths.after(instruction, argument) > MOST_NESTED_TUPLES:
+            raise ScreeningError(f'it has more than {MOST_NESTED_TUPLES} nested tuples')
     size = stream.tell() - start
     stream.seek(start)
     return stream.read(size)
+
+
+class _Depths:
+    """Follows how deeply the tuples of a pickle are nested: Python crashes when it hashes many."""
+
+    def __init__(self) -> None:
+        self.stack: list[int] = []
+        self.of_memo: dict[int, int] = {}
+
+    def after(self, instruction: pickletools.OpcodeInfo, argument: Any) -> int:
+        """Return the depth of what an instruction puts on the stack."""
+        name, taken = instruction.name, instruction.stack_before
+        if name == 'MARK':
+            self.stack.append(MARK)
+            return 0
+        if name.endswith('PUT'):
+            self.of_memo[argument] = self.stack[-1]
+            return 0
+        of_parts: list[int] = []
+        if pickletools.markobject in taken:
+            while (depth := self.stack.pop()) != MARK:
+                of_parts.append(depth)
+            taken = taken[: taken.index(pickletools.markobject)]
+        for _ in taken:
+            of_parts.append(self.stack.pop())
+        depth = 0
+        if name.endswith('GET'):
+            depth = self.of_memo[argument]
+        elif name.startswith('TUPLE') or name == 'REDUCE':
+            depth = 1 + max(of_parts, default=0)
+        if instruction.stack_after:
+            self.stack.append(depth)
+        return depth
 
 
 def _screen(

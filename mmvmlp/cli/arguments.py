@@ -35,6 +35,16 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_trust_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--trust-checkpoint``."""
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='unpickle a checkpoint file of your own fully, which runs any code in it; by default, '
+        'types other than tensors and records are refused',
+    )
+
+
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of training and testing: config, data, work folder, launcher."""
     parser.add_argument('config', help='config file')
@@ -52,4 +62,5 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         default='none',
         help='launcher of the processes (default: none)',
     )
+    add_trust_option(parser)
     add_config_options(parser)

@@ -6,7 +6,9 @@ Every tensor is converted, and compared after converting it back. Optimizer stat
 import argparse
 from pathlib import Path
 
+from mmvmlp.checkpoints import trusted_checkpoints
 from mmvmlp.checkpoints.conversion import convert_checkpoint
+from mmvmlp.cli.arguments import add_trust_option
 from mmvmlp.cli.errors import one_clear_error
 
 
@@ -37,13 +39,15 @@ def parse_arguments() -> argparse.Namespace:
         '--use-ema', action='store_true', help='convert the moving average of the weights'
     )
     parser.add_argument('--overwrite', action='store_true', help='replace an existing file')
+    add_trust_option(parser)
     return parser.parse_args()
 
 
 def main() -> int:
     """Convert."""
     arguments = parse_arguments()
-    with one_clear_error():
+    trusted = [arguments.source] if arguments.trust_checkpoint else []
+    with one_clear_error(), trusted_checkpoints(trusted):
         conversion = convert_checkpoint(
             arguments.source,
             arguments.out,

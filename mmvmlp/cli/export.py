@@ -8,7 +8,8 @@ compared with the model before it is put into place.
 import argparse
 from pathlib import Path
 
-from mmvmlp.cli.arguments import add_config_options
+from mmvmlp.checkpoints import trusted_checkpoints
+from mmvmlp.cli.arguments import add_config_options, add_trust_option
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.config.loading import load_config
 from mmvmlp.deploy.export import export_checkpoint
@@ -53,6 +54,7 @@ def parse_arguments() -> argparse.Namespace:
         help='export a whole detector, from one padded image of this size to boxes, scores, labels '
         'and masks',
     )
+    add_trust_option(parser)
     add_config_options(parser)
     return parser.parse_args()
 
@@ -60,7 +62,8 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Export."""
     arguments = parse_arguments()
-    with one_clear_error():
+    trusted = [arguments.checkpoint] if arguments.trust_checkpoint else []
+    with one_clear_error(), trusted_checkpoints(trusted):
         config = load_config(arguments.config, arguments.cfg_options)
         if arguments.whole:
             if arguments.int8:

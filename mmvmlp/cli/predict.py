@@ -5,7 +5,8 @@ from pathlib import Path
 
 import torch
 
-from mmvmlp.cli.arguments import add_config_options
+from mmvmlp.checkpoints import trusted_checkpoints
+from mmvmlp.cli.arguments import add_config_options, add_trust_option
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.config.loading import load_config
 from mmvmlp.inference.images import find_images
@@ -49,6 +50,7 @@ def parse_arguments() -> argparse.Namespace:
         default='cuda' if torch.cuda.is_available() else 'cpu',
         help='cpu, cuda, or cuda:N (default: cuda if a GPU is seen)',
     )
+    add_trust_option(parser)
     add_config_options(parser)
     return parser.parse_args()
 
@@ -56,7 +58,8 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Predict."""
     arguments = parse_arguments()
-    with one_clear_error():
+    trusted = [arguments.checkpoint] if arguments.trust_checkpoint else []
+    with one_clear_error(), trusted_checkpoints(trusted):
         check_folder_can_be_written(arguments.out_dir, '--out-dir')
         images = find_images(arguments.images)
         predictor = make_predictor(

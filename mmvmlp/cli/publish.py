@@ -9,7 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mmvmlp.cli.arguments import add_config_options
+from mmvmlp.checkpoints import trusted_checkpoints
+from mmvmlp.cli.arguments import add_config_options, add_trust_option
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.config.loading import load_config
 from mmvmlp.hub.model_card import Provenance
@@ -46,6 +47,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         '--use-ema', action='store_true', help='publish the moving average of the weights'
     )
+    add_trust_option(parser)
     add_config_options(parser)
     return parser.parse_args()
 
@@ -53,7 +55,8 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Publish."""
     arguments = parse_arguments()
-    with one_clear_error():
+    trusted = [arguments.checkpoint] if arguments.trust_checkpoint else []
+    with one_clear_error(), trusted_checkpoints(trusted):
         metrics = None if arguments.metrics is None else _read_metrics(arguments.metrics)
         file = publish_checkpoint(
             load_config(arguments.config, arguments.cfg_options),

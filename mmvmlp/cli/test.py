@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmengine import fileio
 
-from mmvmlp.checkpoints import checkpoint_file
+from mmvmlp.checkpoints import checkpoint_file, trusted_checkpoints
 from mmvmlp.cli.arguments import add_run_options
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.config.launcher import set_launcher
@@ -67,7 +67,8 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Evaluate a checkpoint."""
     arguments = parse_arguments()
-    with one_clear_error():
+    trusted = [arguments.checkpoint] if arguments.trust_checkpoint else []
+    with one_clear_error(), trusted_checkpoints(trusted):
         config = load_config(arguments.config, arguments.cfg_options)
         set_work_dir(config, arguments.work_dir)
         set_log(config)

@@ -4,11 +4,12 @@ import argparse
 
 from mmengine.config import Config
 
+from mmvmlp.checkpoints import trusted_checkpoints
 from mmvmlp.cli.arguments import add_run_options
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.config.launcher import set_launcher
 from mmvmlp.config.loading import load_config, set_data_root
-from mmvmlp.config.required_files import check_checkpoints, check_data
+from mmvmlp.config.required_files import check_checkpoints, check_data, named_checkpoints
 from mmvmlp.config.settings import (
     build_runner,
     set_auto_scale_lr,
@@ -81,5 +82,8 @@ def main() -> int:
     """Train a model."""
     arguments = parse_arguments()
     with one_clear_error():
-        build_runner(configure(arguments)).train()
+        config = configure(arguments)
+        trusted = named_checkpoints(config.to_dict()) if arguments.trust_checkpoint else ()
+        with trusted_checkpoints(trusted):
+            build_runner(config).train()
     return 0

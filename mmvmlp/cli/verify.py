@@ -7,8 +7,9 @@ import argparse
 
 from mmengine.registry import MODELS, init_default_scope
 
+from mmvmlp.checkpoints import trusted_checkpoints
 from mmvmlp.checkpoints.verification import Verification, verify_checkpoint
-from mmvmlp.cli.arguments import add_config_options
+from mmvmlp.cli.arguments import add_config_options, add_trust_option
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.config.loading import load_config
 
@@ -26,6 +27,7 @@ def parse_arguments() -> argparse.Namespace:
         help='expected SHA-256, or its first digits, at least 8; those in the name of the file or '
         'in FILE.sha256 are compared in any case',
     )
+    add_trust_option(parser)
     add_config_options(parser)
     return parser.parse_args()
 
@@ -33,7 +35,8 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Verify."""
     arguments = parse_arguments()
-    with one_clear_error():
+    trusted = [arguments.checkpoint] if arguments.trust_checkpoint else []
+    with one_clear_error(), trusted_checkpoints(trusted):
         model = None
         if arguments.config is not None:
             config = load_config(arguments.config, arguments.cfg_options)

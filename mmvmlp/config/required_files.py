@@ -47,6 +47,18 @@ def check_checkpoints(config: Config) -> None:
         checkpoint_file(init_cfg['checkpoint'])
 
 
+def named_checkpoints(value: Any) -> Iterator[str]:
+    """Yield the checkpoints that a config names: to start from, of modules and of teachers."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if key in ('load_from', 'checkpoint') and isinstance(item, str):
+                yield item
+            yield from named_checkpoints(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from named_checkpoints(item)
+
+
 def check_data(config: Config, splits: tuple[str, ...] = SPLITS) -> None:
     """Check that the annotation files and image folders of a config exist.
 

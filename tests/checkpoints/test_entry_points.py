@@ -147,7 +147,7 @@ BAD = {
     'other_architecture': 'of different shape',
     'not_finite': 'not finite',
     'nested': 'contains itself',
-    'file_of_classes': 'a list of class names is accepted',
+    'file_of_classes': 'in place of class names',
     'state_of_optimizer': 'has shape (3,)',
 }
 

@@ -228,7 +228,7 @@ def test_safetensors_files_may_name_their_classes(tmp_path):
         'state_dict': tensors,
     }
     for written, expected in (
-        ('{"classes": "secrets.txt"}', 'a list of class names'),
+        ('{"classes": "secrets.txt"}', 'in place of class names'),
         ('["cat", "dog"]', 'not an object'),
         ('{"classes": ', 'cannot be read'),
     ):
