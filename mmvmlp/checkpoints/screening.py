@@ -1,4 +1,4 @@
-"""Screen checkpoint files before torch reads them: which types they name, and what memory they take.
+"""Screen checkpoint files before torch reads them: the types they name, the memory they take.
 
 torch's ``weights_only`` keeps code from running, but lets a file of a kilobyte take gigabytes: by
 ``bytearray(10**10)``, by a text that each call doubles, by lists of lists, by compressed zeros.
@@ -107,7 +107,8 @@ def check_torch_file(file: Path, records: Iterable[str]) -> None:
             sizes = {entry.filename: entry.file_size for entry in check_zip(file)}
             root = next(iter(sizes)).partition('/')[0]
             reader = torch.PyTorchFileReader(str(file))
-            if not reader.has_record('data.pkl') or reader.has_record('constants.pkl'):
+            records_of_file = reader.get_all_records()
+            if 'data.pkl' not in records_of_file or 'constants.pkl' in records_of_file:
                 raise ScreeningError(
                     'it is a program (TorchScript, or .pt2 of torch.export), and is not run; a '
                     'checkpoint of torch.save is accepted'
@@ -129,7 +130,7 @@ def _instructions(stream: BinaryIO) -> bytes:
         if instruction.name not in INSTRUCTIONS:
             raise ScreeningError(f'its pickle has the instruction {instruction.name}')
         # An array of this length would be allocated.
-        if instruction.name.endswith('BINPUT') and int(argument) > count:
+        if instruction.name.endswith('PUT') and (argument or 0) > count:
             raise ScreeningError(f'its pickle numbers its objects up to {argument}')
         if count == MOST_INSTRUCTIONS:
             raise ScreeningError(

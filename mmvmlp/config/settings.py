@@ -15,7 +15,6 @@ from mmvmlp.checkpoints.resuming import checkpoint_to_resume
 from mmvmlp.config.required_files import check_checkpoint_exists
 from mmvmlp.output_files import check_folder_can_be_written
 
-
 UNSAFE_STRATEGIES = ('ColossalAIStrategy', 'DeepSpeedStrategy')
 """Strategies of mmengine's ``FlexibleRunner`` whose libraries read checkpoints themselves."""
 
