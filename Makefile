@@ -9,7 +9,7 @@ VENV_PYTHON := .venv/bin/python
 PYTEST_FLAGS := --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint doctor clean clean-env
+.PHONY: help env demo test lint doctor audit sbom clean clean-env
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -33,6 +33,18 @@ test: lint  ## lint, then the whole test suite
 
 doctor: env  ## report versions, test every package, print a fix for each problem
 	$(VENV_PYTHON) -m mmvmlp doctor
+
+# The pinned uv runs tools in environments of their own.
+UV = $$($(PYTHON) -c 'from development.setup_env import find_uv; print(find_uv())')
+LOCKS := $(wildcard requirements/*.txt)
+
+audit:  ## look up known vulnerabilities of the pinned packages; fails if one cannot be looked up
+	@$(UV) tool run pip-audit@2.10.1 --strict --disable-pip --require-hashes --progress-spinner off \
+	  $(LOCKS:%=-r %)
+
+sbom:  ## write sbom.json: the pinned packages with their hashes, in CycloneDX's format
+	@cat $(LOCKS) | PYTHONWARNINGS=ignore $(UV) tool run --from cyclonedx-bom==7.5.0 cyclonedx-py requirements \
+	  --pyproject pyproject.toml --mc-type library --output-reproducible --output-file sbom.json -
 
 clean:  ## remove the caches of the tools and what they built
 	rm -rf build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

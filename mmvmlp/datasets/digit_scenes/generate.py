@@ -19,6 +19,7 @@ from mmvmlp.datasets.digit_scenes.layouts import (
     FIRST_VAL_IMAGE_ID,
     Layout,
     SceneOptions,
+    missing_files,
     write_layout,
 )
 from mmvmlp.datasets.digit_scenes.sources import attribution
@@ -81,7 +82,8 @@ def make_digit_scenes(
         digit_height: Minimum and maximum height of a digit as fractions of the shorter side; by
             default 0.25 and 0.45, or 0.5 and 0.8 for 'imagenet'.
         overwrite: Replace existing digit scenes, whatever their options.
-        renew: Replace existing digit scenes of another generator version with the same options.
+        renew: Replace existing digit scenes with the same options that are incomplete, or of
+            another generator version.
         progress: Show a progress bar.
 
     Returns:
@@ -105,7 +107,7 @@ def make_digit_scenes(
         for leftover in (incomplete, replaced):
             if leftover.exists():
                 shutil.rmtree(leftover)
-        if _is_up_to_date(target, manifest_text, overwrite, renew):
+        if _is_up_to_date(target, options, manifest_text, overwrite, renew):
             print(f'{folder} is up to date.')
             return folder
         incomplete.mkdir()
@@ -212,7 +214,9 @@ def _listed(values: tuple[str, ...]) -> str:
     return ', '.join(repr(value) for value in values)
 
 
-def _is_up_to_date(target: Path, manifest_text: str, overwrite: bool, renew: bool) -> bool:
+def _is_up_to_date(
+    target: Path, options: SceneOptions, manifest_text: str, overwrite: bool, renew: bool
+) -> bool:
     """Return True if the requested data set exists.
 
     Raises:
@@ -228,10 +232,25 @@ def _is_up_to_date(target: Path, manifest_text: str, overwrite: bool, renew: boo
         )
     if overwrite:
         return False
-    present = manifest.read_text(encoding='utf-8')
+    present = manifest.read_text(encoding='utf-8', errors='replace')
     if present == manifest_text:
-        return True
-    existing, requested = json.loads(present), json.loads(manifest_text)
+        missing = missing_files(target, options)
+        if missing and not renew:
+            raise FileExistsError(
+                f'{target} has digit scenes of which files are missing ({"; ".join(missing)}). '
+                'To make them anew:\n'
+                f'  {_overwriting_command(target, json.loads(manifest_text))}'
+            )
+        return not missing
+    requested = json.loads(manifest_text)
+    try:
+        existing = dict(json.loads(present))
+    except (ValueError, TypeError) as error:
+        raise FileExistsError(
+            f'{manifest} is damaged, so it is not known what {target} has. To keep that, name '
+            'another folder or rename this one. To replace it:\n'
+            f'  {_overwriting_command(target, requested)}'
+        ) from error
     # Options unknown to the other version had their defaults.
     if renew and {**requested, **existing, 'version': GENERATOR_VERSION} == requested:
         print(

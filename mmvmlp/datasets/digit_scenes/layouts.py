@@ -99,6 +99,26 @@ def write_layout(folder: Path, options: SceneOptions, on_image: Callable[[], obj
         writers[options.layout](folder, split, options, on_image)
 
 
+def missing_files(folder: Path, options: SceneOptions) -> list[str]:
+    """Say which folders of a data set have fewer files than were written."""
+    gaps = []
+    for split in SPLITS:
+        count, part = options.count(split), 'training' if split == 'train' else 'validation'
+        expected = {
+            'coco': {
+                f'{split}2017/*.jpg': count,
+                f'annotations/instances_{split}2017.json': 1,
+            },
+            'ade': {f'images/{part}/*.jpg': count, f'annotations/{part}/*.png': count},
+            'imagenet': {f'{split}/*/*.jpg': count},
+        }
+        for pattern, number in expected[options.layout].items():
+            found = sum(1 for _ in folder.glob(pattern))
+            if found < number:
+                gaps.append(f'{pattern}: {found} of {number}')
+    return gaps
+
+
 def _write_coco(
     folder: Path, split: Split, options: SceneOptions, on_image: Callable[[], object]
 ) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import resource
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -128,6 +129,45 @@ def test_error_names_the_command_to_overwrite(tmp_path: Path) -> None:
     command = shlex.split(str(refusal.value).splitlines()[-1])
     subprocess.run(command, check=True, cwd=TOOL.parents[1], stderr=subprocess.DEVNULL)
     assert hashes(folder) == hashes(make(tmp_path / 'asked', **request))
+
+
+@pytest.mark.parametrize('text', ['', '{"version": 5', '[1]', 'null', '\udcff'])
+def test_a_damaged_record_is_replaced_when_asked(tmp_path: Path, text: str) -> None:
+    folder = make(tmp_path / 'digits')
+    whole = hashes(folder)
+    (folder / 'digit_scenes.json').write_bytes(text.encode(errors='surrogateescape'))
+    for renew in (False, True):
+        with pytest.raises(FileExistsError, match=r'json is damaged.*\n.*--overwrite$'):
+            make(folder, renew=renew)
+    make(folder, overwrite=True)
+    assert hashes(folder) == whole
+
+
+@pytest.mark.parametrize(
+    ('layout', 'part', 'named'),
+    [
+        ('coco', 'train2017', r'train2017/\*\.jpg: 0 of 4'),
+        ('coco', 'val2017/000000500001.jpg', r'val2017/\*\.jpg: 2 of 3'),
+        (
+            'coco',
+            'annotations/instances_val2017.json',
+            r'annotations/instances_val2017\.json: 0 of 1',
+        ),
+        ('ade', 'annotations/training', r'annotations/training/\*\.png: 0 of 4'),
+        ('imagenet', 'val/0', r'val/\*/\*\.jpg: 2 of 3'),
+    ],
+)
+def test_missing_files_are_named_and_made_anew(
+    tmp_path: Path, layout: str, part: str, named: str
+) -> None:
+    folder = make(tmp_path / 'digits', layout=layout)
+    whole = hashes(folder)
+    lost = folder / part
+    shutil.rmtree(lost) if lost.is_dir() else lost.unlink()
+    with pytest.raises(FileExistsError, match=rf'files are missing \({named}\)'):
+        make(folder, layout=layout)
+    make(folder, layout=layout, renew=True)
+    assert hashes(folder) == whole
 
 
 def test_foreign_folder_is_never_replaced(tmp_path: Path) -> None:
