@@ -48,7 +48,7 @@ def read_safely_in_mmengine() -> None:
 
 
 def _load_from_file_or_address(filename: str, map_location: Any = None) -> dict[str, Any]:
-    contents = read_checkpoint(filename, map_location)
+    contents = _without_configs(read_checkpoint(filename, map_location))
     tensors = extract_state_dict(contents, filename)
     records = {
         key: value
@@ -57,6 +57,20 @@ def _load_from_file_or_address(filename: str, map_location: Any = None) -> dict[
     }
     # mmengine looks under this key first, so it loads the tensors that were checked.
     return {**records, 'state_dict': tensors}
+
+
+def _without_configs(contents: dict[str, Any]) -> dict[str, Any]:
+    """Leave out configs, which are programs: mmengine runs them on resuming and for inferencers."""
+    kept = dict(contents)
+    for path in (('meta', 'config'), ('meta', 'cfg'), ('message_hub', 'runtime_info', 'cfg')):
+        records: Any = kept
+        for key in path[:-1]:
+            if not isinstance(records.get(key), dict):
+                break
+            records[key] = records = dict(records[key])
+        else:
+            records.pop(path[-1], None)
+    return kept
 
 
 def _load_from_store(filename: str, map_location: Any = None) -> dict[str, Any]:

@@ -194,6 +194,11 @@ class OtherRun(Run):
 
         DetInferencer(str(self.config), str(file), device='cpu')
 
+    def inferencer_without_a_config(self, file):
+        from mmdet.apis import DetInferencer
+
+        DetInferencer(weights=str(file), device='cpu')
+
     def init_detector(self, file):
         from mmdet.apis import init_detector
 
@@ -286,13 +291,12 @@ OF_ALL_READERS = ('not_finite', 'nested', 'file_of_classes')
 
 @pytest.fixture(scope='module')
 def checkpoints(tmp_path_factory, digits_folder):
-    """Return a good checkpoint from a short training, and bad ones made from it."""
+    """Return good checkpoints from a short training, and bad ones made from it."""
     folder = tmp_path_factory.mktemp('checkpoints')
     with pytest.MonkeyPatch.context() as monkeypatch:
         run = Run(folder, digits_folder, monkeypatch)
         run.train()
-    good = run.work_dir / 'epoch_1.pth'
-    contents = torch.load(good, weights_only=False)
+    contents = torch.load(run.work_dir / 'epoch_1.pth', weights_only=False)
 
     class Payload:
         def __reduce__(self):
@@ -310,7 +314,15 @@ def checkpoints(tmp_path_factory, digits_folder):
     meta = {**contents['meta'], 'dataset_meta': {'classes': str(secrets)}}
     nested = {'meta': contents['meta']}
     nested['state_dict'] = nested
+    config = f'open({str(folder / "payload-ran")!r}, "w")'
+    hub = contents['message_hub']
     made = {
+        # mmengine runs the configs in these places.
+        'good': {
+            **contents,
+            'meta': {**contents['meta'], 'config': config, 'cfg': config},
+            'message_hub': {**hub, 'runtime_info': {**hub['runtime_info'], 'cfg': config}},
+        },
         'old': {**contents, 'meta': {**contents['meta'], 'folder': Path('work')}},
         'hostile': {**contents, 'payload': Payload()},
         'other_architecture': {**contents, 'state_dict': transposed},
@@ -337,7 +349,7 @@ def checkpoints(tmp_path_factory, digits_folder):
     }
     for name, value in made.items():
         torch.save(value, folder / f'{name}.pth')
-    return {'good': good, **{name: folder / f'{name}.pth' for name in made}}
+    return {name: folder / f'{name}.pth' for name in made}
 
 
 @pytest.fixture
@@ -362,6 +374,7 @@ def test_good_file_is_read_once(run, checkpoints, monkeypatch, way):
 
     monkeypatch.setattr(torch, 'load', counted)
     getattr(run, way)(checkpoints['good'])
+    assert not (checkpoints['good'].parent / 'payload-ran').exists()
     # These are checked before mmengine reads them to initialise weights.
     assert len(read) == (2 if way in ('pretrained_model', 'pretrained_neck') else 1)
 
@@ -416,6 +429,14 @@ def test_hostile_file_runs_nothing(tmp_path, digits_folder, monkeypatch, checkpo
         assert BAD['hostile'] in printed
     assert 'Traceback' not in printed
     assert not (file.parent / 'payload-ran').exists()
+
+
+def test_the_config_in_a_checkpoint_is_not_run(run, checkpoints):
+    from mmdet.apis import DetInferencer
+
+    with pytest.raises(ValueError, match='Cannot find the config in the checkpoint'):
+        DetInferencer(weights=str(checkpoints['good']), device='cpu')
+    assert not (checkpoints['good'].parent / 'payload-ran').exists()
 
 
 def test_every_argument_for_a_checkpoint_is_attacked(monkeypatch):
