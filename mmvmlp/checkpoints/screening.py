@@ -9,12 +9,14 @@ import io
 import math
 import pickle
 import pickletools
+import re
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+import numpy as np
 import torch
 from torch._utils import IMPORT_MAPPING, NAME_MAPPING
 
@@ -32,6 +34,8 @@ PICKLES_BEFORE_1_6 = 5
 MOST_DIMENSIONS = 64
 MOST_NESTED_TUPLES = 100
 MARK = -1
+
+DTYPE_CODE = re.compile(r'[<>|=]?(?:[?bBhHiIlLqQefd]|[biuf]\d{1,2}|[SU]\d{1,9})')
 
 INSTRUCTIONS = frozenset(
     'APPEND APPENDS BINFLOAT BINGET BININT BININT1 BININT2 BINPERSID BINPUT BINUNICODE BUILD '
@@ -201,11 +205,62 @@ class _StandIn:
         pass
 
     def __setstate__(self, state: Any) -> None:
+        # Of a tensor, it would replace shape and strides.
+        raise ScreeningError('it has an object whose state is replaced')
+
+
+class _Argument:
+    """Stands for a type that pickles pass to functions, but do not call."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, *arguments: Any) -> None:
+        raise RefusedTypeError(f'a call of {self.name} is refused')
+
+
+class _Record(_StandIn):
+    """Stands for a plain object with attributes."""
+
+    def __setstate__(self, state: Any) -> None:
         pass
 
 
-class _History(_StandIn):
+class _History(_Record):
     """Stands for mmengine's log history."""
+
+
+class _OrderedDict(OrderedDict[Any, Any]):
+    """Stands for a dict of tensors, with the versions of its modules."""
+
+    def __setstate__(self, state: Any) -> None:
+        if not isinstance(state, dict) or state.keys() - {'_metadata'}:
+            raise ScreeningError('it has a dict with attributes')
+
+
+class _DType(_StandIn):
+    """Stands for a NumPy type; another state than its own would corrupt NumPy's memory."""
+
+    def __init__(self, code: Any, align: Any = False, copied: Any = False) -> None:
+        # Uncopied, it would be the type that all arrays of this process have.
+        if not isinstance(code, str) or not DTYPE_CODE.fullmatch(code) or copied is not True:
+            raise RefusedTypeError(f'numpy.dtype of {code!r:.20} is refused')
+        self.dtype = np.dtype(code)
+
+    def __setstate__(self, state: Any) -> None:
+        known = [dtype.__reduce__()[2] for dtype in (self.dtype, self.dtype.newbyteorder())]
+        if state not in known:
+            raise ScreeningError(f'it has a numpy.dtype {self.dtype} of another state')
+
+
+class _Array(_StandIn):
+    """Stands for a NumPy array, whose values come as its state."""
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, dtype, _, values = state
+        size = math.prod(map(_count, shape)) * dtype.dtype.itemsize
+        if len(shape) > MOST_DIMENSIONS or not isinstance(values, bytes) or len(values) != size:
+            raise ScreeningError('it has a numpy.ndarray without its values')
 
 
 class _Screening(pickle.Unpickler):
@@ -226,25 +281,20 @@ class _Screening(pickle.Unpickler):
         self.size_of_tensors = 0
         self.size_of_storages: dict[str, int] = {}
         self.stand_ins: dict[str, Any] = {
-            **dict.fromkeys(records, _StandIn),
+            **{name: _Argument(name) for name in records},
             '_codecs.encode': _encoded,
-            'argparse.Namespace': _StandIn,
+            'argparse.Namespace': _Record,
             'builtins.bytearray': _copied,
             'builtins.complex': _StandIn,
             'builtins.getattr': _statistics_method,
             'builtins.set': _StandIn,
             'collections.Counter': _StandIn,
-            'collections.OrderedDict': OrderedDict,
+            'collections.OrderedDict': _OrderedDict,
             'mmengine.logging.history_buffer.HistoryBuffer': _History,
-            # These three are arguments only, and must not be called.
-            'numpy.ndarray': None,
-            'torch.Tensor': None,
-            'torch.nn.parameter.Parameter': None,
+            'numpy.dtype': _DType,
             'torch.Size': tuple,
             'torch.device': _StandIn,
-            'torch._tensor._rebuild_from_type_v2': _rebuilt,
             'torch._utils._rebuild_parameter': _StandIn,
-            'torch._utils._rebuild_parameter_with_state': _StandIn,
             'torch._utils._rebuild_tensor': self._tensor,
             'torch._utils._rebuild_tensor_v2': self._tensor,
             'torch._utils._rebuild_tensor_v3': self._tensor_of_type,
@@ -344,15 +394,15 @@ def _copied(contents: bytes = b'') -> _StandIn:
     return _StandIn()
 
 
-def _empty_array(kind: Any, shape: Any, code: Any) -> _StandIn:
+def _empty_array(kind: Any, shape: Any, code: Any) -> _Array:
     # Its values come later, with the shape.
     if shape != (0,):
         raise RefusedTypeError('numpy.ndarray without values is refused')
-    return _StandIn()
+    return _Array()
 
 
 def _scalar(dtype: Any, value: Any = None) -> _StandIn:
-    if not isinstance(value, bytes):
+    if not isinstance(value, bytes) or len(value) != dtype.dtype.itemsize:
         raise RefusedTypeError('numpy scalar without a value is refused')
     return _StandIn()
 
@@ -361,7 +411,3 @@ def _statistics_method(owner: Any, name: str) -> _StandIn:
     if owner is not _History or name not in ('current', 'max', 'mean', 'min'):
         raise RefusedTypeError('getattr is refused')
     return _StandIn()
-
-
-def _rebuilt(function: Callable[..., Any], kind: Any, arguments: Any, state: Any) -> Any:
-    return function(*arguments)

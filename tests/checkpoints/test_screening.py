@@ -5,11 +5,13 @@ import io
 import pickle
 import re
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import HistoryBuffer
 
 from mmvmlp.checkpoints import CheckpointError, class_names, read_checkpoint, trusted_checkpoints
 from mmvmlp.checkpoints.screening import ALWAYS_ACCEPTED, MEMORY_PER_BYTE, MOST_INSTRUCTIONS
@@ -20,8 +22,8 @@ GIGABYTE = 10**9
 class Call:
     """Pickled as the call of a function."""
 
-    def __init__(self, function, *arguments):
-        self.call = function, arguments
+    def __init__(self, function, *arguments, state=None):
+        self.call = function, arguments, state
 
     def __reduce__(self):
         return self.call
@@ -85,17 +87,17 @@ BOMBS = {
     ),
     'array that is called': (
         lambda file: torch.save({'a': Call(np.ndarray, (GIGABYTE,))}, file),
-        'not callable',
+        'a call of numpy.ndarray is refused',
     ),
     'number without a value': (
         lambda file: torch.save(
-            {'a': Call(np.float64(0).__reduce__()[0], np.dtype(f'V{GIGABYTE}'))}, file
+            {'a': Call(np.float64(0).__reduce__()[0], np.dtype(f'S{GIGABYTE}'))}, file
         ),
         'numpy scalar without a value is refused',
     ),
     'tensor that is called': (
         lambda file: torch.save({'a': Call(torch.Tensor, GIGABYTE)}, file),
-        'not callable',
+        'torch.Tensor is refused',
     ),
     'expanded view': (
         lambda file: torch.save({'a': Tensor((GIGABYTE,), (0,))}, file),
@@ -135,6 +137,38 @@ BOMBS = {
         'it would take 0.2 GB of memory',
     ),
 }
+
+
+F8 = np.dtype('f8')
+STATES = {
+    # NumPy would take the bytes of an array for addresses of objects.
+    'numpy.dtype float64 of another state': Call(
+        np.dtype, 'f8', False, True, state=(3, '<', None, None, None, -1, -1, 63)
+    ),
+    "numpy.dtype of 'f8' is refused": Call(
+        np.dtype, 'f8', False, False, state=(3, '>', None, None, None, -1, -1, 0)
+    ),
+    "numpy.dtype of 'O8' is refused": Call(np.dtype, 'O8', False, True),
+    'numpy.ndarray without its values': Call(
+        *(np.zeros(1).__reduce__()[0], np.ndarray, (0,), b'b'),
+        state=(1, (4,), F8, False, bytes(8)),
+    ),
+    'state is replaced': Call(
+        *(torch._utils._rebuild_tensor_v2, torch.zeros(1).untyped_storage(), 0, (1,), (1,)),
+        *(False, OrderedDict()),
+        state=(torch.zeros(1).untyped_storage(), 0, (GIGABYTE,), (0,)),
+    ),
+    'a dict with attributes': Call(OrderedDict, state={'items': torch.float32}),
+    'getattr is refused': Call(getattr, HistoryBuffer, '__init__'),
+}
+
+
+@pytest.mark.parametrize('message', STATES)
+def test_objects_in_a_state_of_their_own_are_refused(tmp_path, message):
+    file = tmp_path / 'checkpoint.pth'
+    torch.save({'a': STATES[message]}, file)
+    with pytest.raises(CheckpointError, match=message):
+        read_checkpoint(file)
 
 
 def peak_memory():
@@ -253,7 +287,6 @@ def test_programs_are_refused_as_such(tmp_path):
 def test_what_training_scripts_save_is_read(tmp_path, zipped):
     file = tmp_path / 'checkpoint.pth'
     weight = torch.nn.Parameter(torch.arange(6.0).reshape(2, 3))
-    weight.mark = 'attribute'
     contents = {
         'weights': {'a': weight, 'b': weight.detach().t(), 'c': weight.detach()[1:].half()},
         'empty': torch.zeros(0, 3),
