@@ -91,7 +91,7 @@ BOMBS = {
     ),
     'number without a value': (
         lambda file: torch.save(
-            {'a': Call(np.float64(0).__reduce__()[0], np.dtype(f'S{GIGABYTE}'))}, file
+            {'a': Call(np.float64(0).__reduce__()[0], np.dtype(f'S{GIGABYTE - 1}'))}, file
         ),
         'numpy scalar without a value is refused',
     ),

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.config.launcher import set_launcher
 from mmvmlp.config.loading import load_config, set_data_root
-from mmvmlp.config.required_files import check_checkpoints, check_data
+from mmvmlp.config.required_files import check_checkpoints, check_data, named_checkpoints
 from mmvmlp.config.settings import (
     build_runner,
     set_auto_scale_lr,
@@ -23,6 +23,7 @@ from mmvmlp.config.settings import (
     set_log,
     set_mixed_precision,
     set_resume,
+    set_strict_checkpoints,
     set_test_time_augmentation,
     set_work_dir,
 )
@@ -443,3 +444,25 @@ def test_bfloat16_stays_inside_backbone_and_neck(tmp_path, name, neck):
     assert len(seen) == len(parts)
     assert {level.dtype for level in maps} == {torch.float32}
     assert {result.dtype for result in seen.values()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize('kind', ['DeepSpeedStrategy', 'mmengine.ColossalAIStrategy'])
+def test_strategies_that_unpickle_checkpoints_start_from_none(kind):
+    config = Config({'strategy': {'type': kind}, 'load_from': None})
+    set_strict_checkpoints(config)
+    config.load_from = 'epoch_1.pth'
+    with pytest.raises(ValueError, match="Strategy: it unpickles load_from='epoch_1.pth' fully"):
+        set_strict_checkpoints(config)
+    config.strategy = {'type': 'DDPStrategy'}
+    set_strict_checkpoints(config)
+
+
+def test_checkpoints_that_a_config_names_are_found_at_any_depth():
+    teacher = {'model': 'timm/resnet18', 'checkpoint': 'teacher.pth'}
+    model = {'teacher': teacher, 'parts': [{'init_cfg': [{'checkpoint': 'part.pth'}]}]}
+    settings = {
+        'load_from': 'start.pth',
+        'model': model,
+        'default_hooks': {'checkpoint': {'type': 'CheckpointHook'}},
+    }
+    assert list(named_checkpoints(settings)) == ['start.pth', 'teacher.pth', 'part.pth']
