@@ -319,3 +319,25 @@ def test_only_a_trusted_file_is_unpickled_fully(tmp_path):
             read_checkpoint(other)
     with pytest.raises(CheckpointError, match='pathlib'):
         read_checkpoint(own)
+
+
+def test_randomly_changed_pickles_are_read_or_refused(tmp_path):
+    """Some of these crashed the process: NumPy believed the state of a type."""
+    file, random = tmp_path / 'checkpoint.pth', np.random.default_rng(0)
+    history = HistoryBuffer()
+    history.update(1.0)
+    torch.save({'a': torch.zeros(2), 'b': history, 'c': np.float64(3), 'd': [(1, {2})]}, file)
+    with zipfile.ZipFile(file) as archive:
+        original = archive.read('checkpoint/data.pkl')
+    instructions = np.frombuffer(b'}])(tuR\x85\x86\x87sabQcN\x88\x89K\x01q\x00h\x00.', np.uint8)
+    refused = 0
+    for _ in range(500):
+        pickled = bytearray(original)
+        for place in random.integers(len(pickled), size=random.integers(1, 5)):
+            pickled[place] = random.choice([random.integers(256), random.choice(instructions)])
+        with_pickle(file, bytes(pickled), storage=8)
+        try:
+            read_checkpoint(file)
+        except CheckpointError:
+            refused += 1
+    assert 300 < refused < 500
