@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import torch
 from torch._utils import IMPORT_MAPPING, NAME_MAPPING
+from torch.serialization import MAGIC_NUMBER
 
 MEMORY_PER_BYTE, ALWAYS_ACCEPTED = 10, 64 << 20
 """A file may take this many bytes of memory for each of its own, and so many in any case."""
@@ -33,6 +34,7 @@ PICKLES_BEFORE_1_6 = 5
 
 MOST_DIMENSIONS = 64
 MOST_NESTED_TUPLES = 100
+MOST_BITS = 64
 MARK = -1
 
 DTYPE_CODE = re.compile(r'[<>|=]?(?:[?bBhHiIlLqQefd]|[biuf]\d{1,2}|[SU]\d{1,9})')
@@ -136,6 +138,10 @@ def _instructions(stream: BinaryIO) -> bytes:
         # An array of this length would be allocated.
         if instruction.name.endswith('PUT') and (argument or 0) > count:
             raise ScreeningError(f'its pickle numbers its objects up to {argument}')
+        # Python hashes many longer ones alike, so that a dict of them would take hours.
+        long = instruction.name == 'LONG1' and argument != MAGIC_NUMBER
+        if long and int(argument or 0).bit_length() > MOST_BITS:
+            raise ScreeningError(f'its pickle has an integer of more than {MOST_BITS} bits')
         if count == MOST_INSTRUCTIONS:
             raise ScreeningError(
                 f'its pickle has more than {MOST_INSTRUCTIONS:,} instructions, which is the limit'
@@ -278,8 +284,8 @@ class _Screening(pickle.Unpickler):
     ) -> None:
         super().__init__(io.BytesIO(pickled), encoding='latin1')
         self.limit, self.sizes = limit, sizes
-        self.size_of_tensors = 0
-        self.size_of_storages: dict[str, int] = {}
+        self.size_of_tensors = self.size_of_storages = 0
+        self.storages: set[str] = set()
         self.stand_ins: dict[str, Any] = {
             **{name: _Argument(name) for name in records},
             '_codecs.encode': _encoded,
@@ -330,8 +336,10 @@ class _Screening(pickle.Unpickler):
             raise ScreeningError(
                 f'its part {key!r} has {self.sizes.get(key, 0)} bytes, but should have {size}'
             )
-        self.size_of_storages[key] = size
-        self._check(sum(self.size_of_storages.values()) if self.sizes is None else size)
+        if key not in self.storages:
+            self.storages.add(key)
+            self.size_of_storages += size
+            self._check(self.size_of_storages)
         return _Storage(elements, dtype.itemsize)
 
     def _tensor(
