@@ -223,7 +223,7 @@ def _check_records(contents: Mapping[str, Any], origin: str) -> None:
             )
         for key, value in record.items():
             if str(key).lower() == 'classes' and not _are_names(value):
-                shown = repr(value) if isinstance(value, str) else f'a {type(value).__name__}'
+                shown = repr(value) if isinstance(value, str) else f'type {type(value).__name__}'
                 raise CheckpointError(
                     f'checkpoint {origin!r} has {shown} in place of class names; a list of names '
                     'is accepted'

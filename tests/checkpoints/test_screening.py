@@ -263,8 +263,8 @@ def test_tensors_that_are_not_dense_get_one_message(tmp_path, kind, place):
         ('text', 'meta is of type str; a dict'),
         ([1], 'meta is of type list; a dict'),
         ({'dataset_meta': ['a']}, 'meta.dataset_meta is of type list; a dict'),
-        ({'dataset_meta': {'classes': 3}}, 'a int in place of class names; a list of names'),
-        ({'CLASSES': ['a', 3]}, 'a list in place of class names; a list of names'),
+        ({'dataset_meta': {'classes': 3}}, 'type int in place of class names; a list of names'),
+        ({'CLASSES': ['a', 3]}, 'type list in place of class names; a list of names'),
         ({'CLASSES': '/etc/passwd'}, "'/etc/passwd' in place of class names; a list of names"),
     ],
 )
