@@ -1,9 +1,11 @@
-"""File backend that refuses damaged images.
+"""File backend that refuses damaged and very large images.
 
 OpenCV fills the missing part of a truncated file with grey, so that training on damaged data
-continues silently.
+continues silently; and it decodes a small file of billions of pixels until memory ends.
 """
 
+import os
+import warnings
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from PIL import Image
 
 # Registers the backend of s3://.
 import mmvmlp.datasets.object_store  # noqa: F401
+from mmvmlp.datasets.decoder_warnings import catch_decoder_warnings
 
 BACKEND_NAME = 'mmvmlp'
 
@@ -26,11 +29,24 @@ END_MARKERS = {b'\xff\xd8\xff': b'\xff\xd9', b'\x89PNG': b'IEND'}
 TAIL_BYTES = 4096
 """Number of last bytes searched for the end marker, since some writers append data."""
 
-TIFF_STARTS = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
+FORMATS = ('JPEG', 'PNG', 'BMP', 'WEBP', 'TIFF', 'PPM', 'GIF', 'JPEG2000', 'AVIF', 'SUN')
+"""Formats, as Pillow names them, that OpenCV decodes too."""
+
+JPEG_START = b'\xff\xd8\xff'
+
+MAX_PIXELS = 178_956_970
+"""Largest number of pixels that is decoded by default, as in Pillow: half a gigabyte."""
+
+MAX_PIXELS_VARIABLE = 'MMVMLP_MAX_PIXELS'
+"""Environment variable with another number."""
 
 
 class ImageReadError(OSError):
-    """Error for a file that is missing, empty, truncated or not an image."""
+    """Error for a file that is missing, empty, truncated, too large or not an image."""
+
+
+class DamagedImageWarning(UserWarning):
+    """Warning about an image that was decoded, although a part of its file is damaged."""
 
 
 @register_backend(BACKEND_NAME, force=True)
@@ -52,32 +68,95 @@ class CheckedImageBackend(BaseStorageBackend):
         """Read an image file.
 
         Raises:
-            ImageReadError: If the file cannot be read, is empty or truncated, or has
-                floating-point pixels, whose range is unknown.
+            ImageReadError: If the file cannot be read, or :func:`check_contents` refuses it.
         """
         try:
             contents: bytes = fileio.get(filepath, backend_args=self.storage)
         except Exception as error:
             # Each storage raises different errors, some without the path.
             raise ImageReadError(f'image {str(filepath)!r} cannot be read: {error}') from error
-        if not contents:
-            raise ImageReadError(f'image {str(filepath)!r} is empty')
-        for start, end in END_MARKERS.items():
-            intact = not contents.startswith(start) or end in contents[-TAIL_BYTES:]
-            # Phones append videos of any length.
-            if not intact and not _is_decodable(contents):
-                raise ImageReadError(f'image {str(filepath)!r} is truncated')
-        if contents.startswith(TIFF_STARTS) and _has_float_pixels(contents):
-            raise ImageReadError(
-                f'image {str(filepath)!r} has floating-point pixels; accepted are 8-bit and 16-bit '
-                'integers'
-            )
+        check_contents(contents, filepath)
         return contents
 
     def get_text(self, filepath: str | Path, encoding: str = 'utf-8') -> str:
         """Read a text file."""
         text: str = fileio.get_text(filepath, encoding, backend_args=self.storage)
         return text
+
+
+def max_pixels() -> int:
+    """Return the largest number of pixels that is decoded.
+
+    Raises:
+        ValueError: If the environment variable is not a positive number.
+    """
+    given = os.environ.get(MAX_PIXELS_VARIABLE, str(MAX_PIXELS))
+    if not given.isdecimal() or not int(given):
+        raise ValueError(f'{MAX_PIXELS_VARIABLE}={given!r}: a positive whole number is accepted')
+    return int(given)
+
+
+def check_contents(contents: bytes, name: str | Path) -> None:
+    """Check an image file without decoding it.
+
+    Args:
+        contents: Of the file.
+        name: Name for errors.
+
+    Raises:
+        ImageReadError: If the file is empty, truncated, not an image, or has more pixels than
+            :func:`max_pixels` or floating-point pixels, whose range is unknown.
+    """
+    image = f'image {str(name)!r}'
+    if not contents:
+        raise ImageReadError(f'{image} is empty')
+    cut = any(
+        contents.startswith(start) and end not in contents[-TAIL_BYTES:]
+        for start, end in END_MARKERS.items()
+    )
+    header = _header(contents)
+    if header is None:
+        raise ImageReadError(f'{image} is {"truncated" if cut else "not an image, or is damaged"}')
+    width, height, mode = header
+    if width * height > max_pixels():
+        raise ImageReadError(
+            f'{image} has {width}x{height} pixels, more than {max_pixels():,}; set '
+            f'{MAX_PIXELS_VARIABLE} to accept it, and predict it with --tile'
+        )
+    # Phones append videos of any length.
+    if cut and not _is_decodable(contents):
+        raise ImageReadError(f'{image} is truncated')
+    if mode == 'F':
+        raise ImageReadError(
+            f'{image} has floating-point pixels; accepted are 8-bit and 16-bit integers'
+        )
+
+
+def decode_image(
+    contents: bytes, name: str | Path
+) -> tuple[npt.NDArray[np.uint8], str | None]:
+    """Decode an image file as the toolboxes do.
+
+    Args:
+        contents: Of the file; :func:`check_contents` has accepted it.
+        name: Name for errors.
+
+    Returns:
+        BGR image of shape (H, W, 3), and what the decoder says about damage, if it does.
+
+    Raises:
+        ImageReadError: If the file cannot be decoded.
+    """
+    damage: str | None = None
+    if contents.startswith(JPEG_START):
+        image, damage = catch_decoder_warnings(lambda: mmcv.imfrombytes(contents))
+    else:
+        image = mmcv.imfrombytes(contents)
+    if image is None:
+        raise ImageReadError(f'image {str(name)!r} is not an image, or is damaged')
+    if damage is not None:
+        damage = f'image {str(name)!r} is damaged, and some of its pixels are wrong: {damage}'
+    return image, damage
 
 
 def read_image(path: str | Path) -> npt.NDArray[np.uint8]:
@@ -87,12 +166,28 @@ def read_image(path: str | Path) -> npt.NDArray[np.uint8]:
         BGR image of shape (H, W, 3).
 
     Raises:
-        ImageReadError: If the file is missing, damaged or not an image.
+        ImageReadError: If the file is missing, damaged, too large or not an image.
     """
-    image: npt.NDArray[np.uint8] | None = mmcv.imfrombytes(CheckedImageBackend().get(path))
-    if image is None:
-        raise ImageReadError(f'image {str(path)!r} is not an image, or is damaged')
+    image, damage = decode_image(CheckedImageBackend().get(path), path)
+    if damage is not None:
+        warnings.warn(damage, DamagedImageWarning, stacklevel=2)
     return image
+
+
+def _header(contents: bytes) -> tuple[int, int, str] | None:
+    """Read width, height and Pillow's mode, or return None if it is no image."""
+    Image.init()
+    for name in FORMATS:
+        factory, accept = Image.OPEN.get(name, (None, None))
+        # Not `Image.open`, which has a bound of its own, for the whole process.
+        if factory is not None and (accept is None or accept(contents[:16]) is True):
+            try:
+                with factory(BytesIO(contents), '') as image:
+                    return image.width, image.height, image.mode
+            except Exception:
+                # Pillow raises many kinds of errors for damaged headers.
+                continue
+    return None
 
 
 def _is_decodable(contents: bytes) -> bool:
@@ -102,12 +197,3 @@ def _is_decodable(contents: bytes) -> bool:
     except (OSError, SyntaxError, Image.DecompressionBombError):
         return False
     return True
-
-
-def _has_float_pixels(contents: bytes) -> bool:
-    try:
-        with Image.open(BytesIO(contents)) as image:
-            return image.mode == 'F'
-    except (OSError, Image.DecompressionBombError):
-        # Files that Pillow cannot open are left to the decoder.
-        return False

@@ -1,6 +1,7 @@
 """Image files named by paths, folders and patterns."""
 
 import glob
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -21,11 +22,17 @@ def find_images(names: Sequence[str]) -> list[Path]:
     Raises:
         FileNotFoundError: If a file or folder is missing, or a folder or pattern has no image.
     """
-    found: dict[Path, Path] = {}
+    found: dict[str, Path] = {}
     for name in names:
         for path in _images_named(name):
-            found.setdefault(path.resolve(), path)
+            # Not Path.resolve, which raises errors for links that lead to themselves.
+            found.setdefault(os.path.realpath(path), path)
     return list(found.values())
+
+
+def is_image_name(name: str) -> bool:
+    """Return whether a name ends as images' names do."""
+    return name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def _images_named(name: str) -> list[Path]:
@@ -45,8 +52,10 @@ def _images_named(name: str) -> list[Path]:
         if not images:
             raise FileNotFoundError(f'pattern {name!r}: no image matches it')
         return images
+    if path.is_symlink():
+        raise FileNotFoundError(f'image {name!r}: this link leads nowhere, or to itself')
     raise FileNotFoundError(f'image {name!r}: there is no such file or folder')
 
 
 def _images_among(paths: Iterable[Path]) -> list[Path]:
-    return sorted(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(path for path in paths if is_image_name(path.name))

@@ -1,25 +1,31 @@
-"""Predictors of one image at a time: a detector, a segmentor and a classifier.
+"""Predictors: a detector, a segmentor and a classifier.
 
-The toolboxes' own inference functions predict; the three only differ in what is kept of their
-results and drawn.
+The toolboxes' own pipelines prepare images and their models predict, several images at a time; the
+three only differ in what is kept of their results and drawn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import mmcv
 import numpy as np
 import numpy.typing as npt
+import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
+from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
+from mmvmlp.checkpoints import checkpoint_file, read_checkpoint
 from mmvmlp.deploy.fuse import fuse
-from mmvmlp.inference.trained_model import load_trained_model
+from mmvmlp.inference.run_lengths import encode_mask
+from mmvmlp.inference.tiling import Tile, merge_index_maps, merge_instances
+from mmvmlp.inference.trained_model import check_device, trained_model
 from mmvmlp.visualization.drawing import (
     ImageArray,
     class_name,
@@ -30,6 +36,12 @@ from mmvmlp.visualization.drawing import (
 )
 
 BEST_CLASSES = 5
+
+Sample = dict[str, Any]
+"""An image as a model takes it, ``inputs``, and what the toolbox knows of it, ``data_samples``."""
+
+Pipeline = Callable[[ImageArray], Sample]
+IndexMap = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
@@ -44,73 +56,116 @@ class Outcome:
 
     record: dict[str, Any]
     drawing: ImageArray
-    index_map: npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | None = None
+    index_map: IndexMap | None = None
 
 
-class Predictor(Protocol):
-    """Predicts on one image at a time."""
+class Predictor(ABC):
+    """A trained model that predicts on images.
 
-    task: str
+    Args:
+        model: From :func:`~mmvmlp.inference.trained_model.load_trained_model`.
+        score_threshold: A detector's instances with a lower score are left out.
+    """
+
+    task: ClassVar[str]
     """The model's task, for the JSON file."""
 
+    def __init__(self, model: BaseModel, score_threshold: float = 0.3) -> None:
+        self.model = model
+        self.class_names = [str(name) for name in model.dataset_meta.get('classes') or ()]
+        self.score_threshold = score_threshold
+        self.pipeline = make_pipeline(model.cfg)
+
+    def predict(self, samples: Sequence[Sample]) -> list[Any]:
+        """Predict on one batch.
+
+        Args:
+            samples: From :func:`make_pipeline`, all of one size: images of other sizes would be
+                padded, which changes their predictions.
+
+        Returns:
+            The predictions for each image, as the methods below take them.
+        """
+        with torch.no_grad():
+            found = self.model.test_step(
+                {key: [sample[key] for sample in samples] for key in ('inputs', 'data_samples')}
+            )
+        return [self.read(each) for each in found]
+
+    @abstractmethod
+    def read(self, found: Any) -> Any:
+        """Take the predictions for one image from what the toolbox's model gives."""
+
+    @abstractmethod
+    def merge(self, parts: Sequence[Any], tiles: Sequence[Tile], shape: tuple[int, ...]) -> Any:
+        """Merge the predictions of the tiles of an image."""
+
+    @abstractmethod
+    def record(self, predicted: Any) -> dict[str, Any]:
+        """Make the record of an image's predictions, for JSON."""
+
+    @abstractmethod
+    def draw(self, image: ImageArray, predicted: Any) -> ImageArray:
+        """Draw predictions on an image in BGR; the drawing is in RGB."""
+
+    def index_map(self, predicted: Any) -> IndexMap | None:
+        """Return a segmentor's class index of every pixel, shape (H, W)."""
+        return None
+
     def __call__(self, image: ImageArray) -> Outcome:
-        """Predict.
+        """Predict on one image.
 
         Args:
             image: Shape (H, W, 3), in BGR, as the toolboxes read images.
         """
-        ...
+        (predicted,) = self.predict([self.pipeline(image)])
+        return Outcome(
+            self.record(predicted), self.draw(image, predicted), self.index_map(predicted)
+        )
 
 
-class DetectionPredictor:
-    """Boxes, and masks if the detector has them, through mmdet's inference.
+class DetectionPredictor(Predictor):
+    """Predicts boxes, and masks if the detector has them.
 
-    Args:
-        model: From :func:`load_trained_model`.
-        score_threshold: Instances with a lower score are left out.
+    Predictions are ``InstanceData`` with arrays ``bboxes``, ``labels`` and ``scores``, and
+    ``masks`` as a list of COCO's run lengths; the highest score first.
     """
 
     task = 'detection'
-
-    def __init__(self, model: BaseModel, score_threshold: float = 0.3) -> None:
-        from mmcv.transforms import Compose
-        from mmdet.utils import get_test_pipeline_cfg
-
-        self.model = model
-        self.class_names = _class_names(model)
-        self.score_threshold = score_threshold
-        pipeline = get_test_pipeline_cfg(model.cfg.copy())
-        pipeline[0].type = 'mmdet.LoadImageFromNDArray'
-        self.pipeline = Compose(
-            [step for step in pipeline if not step['type'].endswith('LoadAnnotations')]
-        )
 
     def find(self, image: ImageArray) -> InstanceData:
         """Find the instances in an image.
 
         Args:
             image: Shape (H, W, 3), in BGR.
-
-        Returns:
-            ``bboxes``, ``labels``, ``scores`` and, if the detector has them, ``masks`` as arrays,
-            the highest score first.
         """
-        from mmdet.apis import inference_detector
+        return self.predict([self.pipeline(image)])[0]
 
-        found = inference_detector(self.model, image, self.pipeline).pred_instances
-        return found[found.scores >= self.score_threshold].cpu().numpy()
-
-    def __call__(self, image: ImageArray) -> Outcome:
-        found = self.find(image)
-        drawing = draw_instances(
-            mmcv.bgr2rgb(image), found, self.class_names, enlargement(image.shape)
+    def read(self, found: Any) -> InstanceData:
+        instances = found.pred_instances
+        instances = instances[instances.scores >= self.score_threshold].cpu().numpy()
+        kept = InstanceData(
+            bboxes=instances.bboxes, labels=instances.labels, scores=instances.scores
         )
-        return Outcome({'detections': self._records(found)}, drawing)
+        if 'masks' in instances:
+            # At once: decoded masks of a batch of large images take gigabytes.
+            kept.masks = [encode_mask(mask) for mask in instances.masks]
+        return kept
 
-    def _records(self, found: InstanceData) -> list[dict[str, Any]]:
+    def merge(
+        self, parts: Sequence[InstanceData], tiles: Sequence[Tile], shape: tuple[int, ...]
+    ) -> InstanceData:
+        return merge_instances(parts, tiles, shape)
+
+    def record(self, predicted: InstanceData) -> dict[str, Any]:
         records = []
         for index, (label, score, box) in enumerate(
-            zip(found.labels.tolist(), found.scores.tolist(), found.bboxes.tolist(), strict=True)
+            zip(
+                predicted.labels.tolist(),
+                predicted.scores.tolist(),
+                predicted.bboxes.tolist(),
+                strict=True,
+            )
         ):
             record: dict[str, Any] = {
                 'label': label,
@@ -118,85 +173,94 @@ class DetectionPredictor:
                 'score': round(score, 5),
                 'box': [round(side, 2) for side in box],
             }
-            if 'masks' in found:
-                record['mask'] = _run_lengths(found.masks[index])
+            if 'masks' in predicted:
+                record['mask'] = predicted.masks[index]
             records.append(record)
-        return records
+        return {'detections': records}
+
+    def draw(self, image: ImageArray, predicted: InstanceData) -> ImageArray:
+        return draw_instances(
+            mmcv.bgr2rgb(image), predicted, self.class_names, enlargement(image.shape)
+        )
 
 
-class SegmentationPredictor:
-    """A class for every pixel, through mmseg's inference.
-
-    Args:
-        model: From :func:`load_trained_model`.
-        score_threshold: Unused.
-    """
+class SegmentationPredictor(Predictor):
+    """Predicts a class for every pixel: arrays of shape (H, W)."""
 
     task = 'segmentation'
 
-    def __init__(self, model: BaseModel, score_threshold: float = 0.3) -> None:
-        self.model = model
-        self.class_names = _class_names(model)
+    def read(self, found: Any) -> IndexMap:
+        predicted = found.pred_sem_seg.data[0].cpu().numpy()
+        indices: IndexMap = predicted.astype(np.uint8 if predicted.max() < 256 else np.uint16)
+        return indices
 
-    def __call__(self, image: ImageArray) -> Outcome:
-        from mmseg.apis import inference_model
+    def merge(
+        self, parts: Sequence[IndexMap], tiles: Sequence[Tile], shape: tuple[int, ...]
+    ) -> IndexMap:
+        return merge_index_maps(parts, tiles, shape)
 
-        predicted = inference_model(self.model, image).pred_sem_seg.data[0].cpu().numpy()
-        indices = predicted.astype(np.uint8 if predicted.max() < 256 else np.uint16)
-        labels, counts = np.unique(indices, return_counts=True)
-        classes = [
-            {
-                'label': int(label),
-                'class_name': class_name(self.class_names, int(label)),
-                'pixels': int(count),
-            }
-            for label, count in zip(labels, counts, strict=True)
-        ]
-        drawing = draw_class_map(
+    def record(self, predicted: IndexMap) -> dict[str, Any]:
+        labels, counts = np.unique(predicted, return_counts=True)
+        return {
+            'classes': [
+                {
+                    'label': int(label),
+                    'class_name': class_name(self.class_names, int(label)),
+                    'pixels': int(count),
+                }
+                for label, count in zip(labels, counts, strict=True)
+            ]
+        }
+
+    def draw(self, image: ImageArray, predicted: IndexMap) -> ImageArray:
+        return draw_class_map(
             mmcv.bgr2rgb(image),
-            indices,
+            predicted,
             self.class_names,
             self.model.dataset_meta.get('palette') or (),
             enlargement(image.shape),
         )
-        return Outcome({'classes': classes}, drawing, indices)
+
+    def index_map(self, predicted: IndexMap) -> IndexMap:
+        return predicted
 
 
-class ClassificationPredictor:
-    """The classes with the best scores, through mmpretrain's inferencer.
-
-    Args:
-        model: From :func:`load_trained_model`.
-        score_threshold: Unused; the best classes are given whatever their scores.
-    """
+class ClassificationPredictor(Predictor):
+    """Predicts scores of all classes: arrays of shape (N,). The best ones are recorded."""
 
     task = 'classification'
 
-    def __init__(self, model: BaseModel, score_threshold: float = 0.3) -> None:
-        from mmpretrain import ImageClassificationInferencer
+    def read(self, found: Any) -> npt.NDArray[np.float32]:
+        scores: npt.NDArray[np.float32] = found.pred_score.cpu().numpy()
+        return scores
 
-        self.class_names = _class_names(model)
-        self.inferencer = ImageClassificationInferencer(model)
+    def merge(
+        self,
+        parts: Sequence[npt.NDArray[np.float32]],
+        tiles: Sequence[Tile],
+        shape: tuple[int, ...],
+    ) -> npt.NDArray[np.float32]:
+        raise ValueError('a classifier predicts one class for a whole image, not for its tiles')
 
-    def __call__(self, image: ImageArray) -> Outcome:
-        # In steps, for a call shows a progress bar for every image.
-        (batch,) = self.inferencer.preprocess([image])
-        scores = self.inferencer.forward(batch)[0].pred_score.cpu().numpy()
-        best = np.argsort(-scores, kind='stable')[:BEST_CLASSES]
-        classes = [
-            {
-                'label': int(label),
-                'class_name': class_name(self.class_names, int(label)),
-                'score': round(float(scores[label]), 5),
-            }
-            for label in best
-        ]
-        drawing = draw_text(
-            mmcv.bgr2rgb(image),
-            '\n'.join(f'{entry["score"]:.3f}  {entry["class_name"]}' for entry in classes),
-            enlargement(image.shape),
+    def record(self, predicted: npt.NDArray[np.float32]) -> dict[str, Any]:
+        best = np.argsort(-predicted, kind='stable')[:BEST_CLASSES]
+        return {
+            'classes': [
+                {
+                    'label': int(label),
+                    'class_name': class_name(self.class_names, int(label)),
+                    'score': round(float(predicted[label]), 5),
+                }
+                for label in best
+            ]
+        }
+
+    def draw(self, image: ImageArray, predicted: npt.NDArray[np.float32]) -> ImageArray:
+        text = '\n'.join(
+            f'{entry["score"]:.3f}  {entry["class_name"]}'
+            for entry in self.record(predicted)['classes']
         )
-        return Outcome({'classes': classes}, drawing)
+        return draw_text(mmcv.bgr2rgb(image), text, enlargement(image.shape))
 
 
 PREDICTORS: Mapping[str, type[Predictor]] = {
@@ -228,27 +292,94 @@ def make_predictor(
         CheckpointError: If it cannot be read or is of another model.
         ValueError: If another argument is not accepted.
     """
-    if not 0 <= score_threshold <= 1:
-        raise ValueError(f'score_threshold={score_threshold!r}: it must be from 0 to 1')
+    check_score_threshold(score_threshold)
+    predictor_type(config)
+    check_device(device)
+    contents = read_checkpoint(checkpoint_file(checkpoint))
+    return predictor_of(config, contents, checkpoint, device, score_threshold, fused=fused)
+
+
+def predictor_of(
+    config: Config,
+    contents: Mapping[str, Any],
+    origin: str | Path,
+    device: str = 'cpu',
+    score_threshold: float = 0.3,
+    *,
+    fused: bool = False,
+) -> Predictor:
+    """Make a predictor from a checkpoint that was read.
+
+    Args:
+        config: See :func:`make_predictor`.
+        contents: From :func:`~mmvmlp.checkpoints.read_checkpoint`.
+        origin: File to name in errors.
+        device: See :func:`make_predictor`.
+        score_threshold: See :func:`make_predictor`.
+        fused: See :func:`make_predictor`.
+
+    Raises:
+        CheckpointError: If the checkpoint is of another model.
+        ValueError: If the config names no toolbox.
+    """
+    model = trained_model(config, contents, origin, device)
+    return predictor_type(config)(fuse(model) if fused else model, score_threshold)
+
+
+def predictor_type(config: Config) -> type[Predictor]:
+    """Return the kind of predictor for a config's toolbox.
+
+    Raises:
+        ValueError: If the config names no toolbox.
+    """
     toolbox = config.get('default_scope')
     if toolbox not in PREDICTORS:
         raise ValueError(
             f'default_scope={toolbox!r} in {config.filename}: it must name the toolbox, one of '
             f'{", ".join(PREDICTORS)}'
         )
-    predictor_type: Any = PREDICTORS[toolbox]
-    model = load_trained_model(config, checkpoint, device)
-    predictor: Predictor = predictor_type(fuse(model) if fused else model, score_threshold)
-    return predictor
+    return PREDICTORS[toolbox]
 
 
-def _class_names(model: BaseModel) -> list[str]:
-    return [str(name) for name in model.dataset_meta.get('classes') or ()]
+def check_score_threshold(score_threshold: float) -> None:
+    """Check that a threshold is a score.
+
+    Raises:
+        ValueError: If it is not from 0 to 1.
+    """
+    if not 0 <= score_threshold <= 1:
+        raise ValueError(f'score_threshold={score_threshold!r}: it must be from 0 to 1')
 
 
-def _run_lengths(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    """Encode a mask as COCO's compressed run lengths, as text."""
-    from pycocotools import mask as coco_mask
+def make_pipeline(config: Config) -> Pipeline:
+    """Make the function that prepares decoded images, from the test pipeline of a config.
 
-    encoded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {'size': list(encoded['size']), 'counts': encoded['counts'].decode('ascii')}
+    Args:
+        config: Of a model of one of the three toolboxes.
+
+    Returns:
+        A function of an image of shape (H, W, 3), in BGR.
+    """
+    from mmcv.transforms import Compose
+    from mmdet.utils import get_test_pipeline_cfg
+
+    init_default_scope(config.default_scope)
+    config = config.copy()
+    segmentor = config.default_scope == 'mmseg'
+    steps = config.test_pipeline if segmentor else get_test_pipeline_cfg(config)
+    transform = Compose(
+        [
+            step
+            for step in steps
+            if not step['type'].endswith(('LoadAnnotations', 'LoadImageFromFile'))
+        ]
+    )
+
+    def prepare(image: ImageArray) -> Sample:
+        size = image.shape[:2]
+        sample: Sample = transform(
+            {'img': image, 'img_path': None, 'img_id': 0, 'img_shape': size, 'ori_shape': size}
+        )
+        return sample
+
+    return prepare

@@ -38,7 +38,7 @@ def load_trained_model(config: Config, checkpoint: str | Path, device: str) -> B
         CheckpointError: If it cannot be read or is of another model.
         ValueError: If the device is not there.
     """
-    _check_device(device)
+    check_device(device)
     return trained_model(config, read_checkpoint(checkpoint_file(checkpoint)), checkpoint, device)
 
 
@@ -71,7 +71,12 @@ def trained_model(
     return model
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """Check that there is such a device.
+
+    Raises:
+        ValueError: If there is not.
+    """
     if not re.fullmatch(r'cpu|cuda(:\d+)?', device):
         raise ValueError(f"device={device!r}: 'cpu', 'cuda' and 'cuda:N' are accepted")
     number = int(device.partition(':')[2] or 0)

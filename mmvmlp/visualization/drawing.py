@@ -24,6 +24,7 @@ import numpy.typing as npt
 from mmengine.structures import InstanceData
 from PIL import Image, ImageDraw, ImageFont
 
+from mmvmlp.inference.run_lengths import decode_mask
 from mmvmlp.output_files import write_atomically
 
 ImageArray = npt.NDArray[np.uint8]
@@ -90,7 +91,7 @@ def draw_instances(
     Args:
         image: The image.
         instances: Arrays ``bboxes`` (N, 4) and ``labels`` (N,), and if known ``scores`` (N,) and
-            ``masks`` (N, H, W), in pixels of the image.
+            ``masks`` (N, H, W), in pixels of the image; or masks as COCO's run lengths.
         class_names: The name of every class.
         scale: Factor by which the image is enlarged first, so that lines and letters stay fine on
             a small one.
@@ -103,7 +104,7 @@ def draw_instances(
     labels = instances.labels.tolist()
     colours = [class_colour(label, len(class_names)) for label in labels]
     for mask, colour in zip(instances.get('masks', ()), colours, strict=False):
-        _fill(canvas, mask, colour, line)
+        _fill(canvas, decode_mask(mask) if isinstance(mask, dict) else mask, colour, line)
     boxes = instances.bboxes * scale
     for (left, top, right, bottom), colour in zip(boxes.round().astype(int), colours, strict=True):
         corners = (int(left), int(top)), (int(right) - 1, int(bottom) - 1)
@@ -185,6 +186,20 @@ def letters(size: int) -> ImageFont.FreeTypeFont:
     )
 
 
+def encode_image(image: ImageArray | npt.NDArray[np.uint16], suffix: str) -> bytes:
+    """Encode an image, or an index map of shape (H, W).
+
+    Args:
+        image: What to encode.
+        suffix: The format, such as ``'.jpg'``.
+    """
+    buffer = BytesIO()
+    kind = Image.registered_extensions()[suffix.lower()]
+    options = {'quality': JPEG_QUALITY, 'subsampling': 0} if kind == 'JPEG' else {}
+    Image.fromarray(image).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
 def save_image(image: ImageArray | npt.NDArray[np.uint16], file: Path) -> None:
     """Write an image, or an index map of shape (H, W), so that the file is whole or not there.
 
@@ -192,11 +207,7 @@ def save_image(image: ImageArray | npt.NDArray[np.uint16], file: Path) -> None:
         image: What to write.
         file: Its suffix is the format.
     """
-    buffer = BytesIO()
-    kind = Image.registered_extensions()[file.suffix.lower()]
-    options = {'quality': JPEG_QUALITY, 'subsampling': 0} if kind == 'JPEG' else {}
-    Image.fromarray(image).save(buffer, kind, **options)
-    write_atomically(file, buffer.getvalue())
+    write_atomically(file, encode_image(image, file.suffix))
 
 
 def _resized(image: ImageArray, scale: float) -> ImageArray:

@@ -224,7 +224,7 @@ def test_the_toolbox_predicts_with_an_exported_file(folder, run, kind):
     predictor = make_predictor(Config.fromfile(config), checkpoint)
     expected = predictor(pixels).record
     hook = ExportedModelHook(file, 'onnxruntime')
-    model = predictor.inferencer.model if kind == 'classifier' else predictor.model
+    model = predictor.model
     hook.before_test(SimpleNamespace(model=model))
     # What the file replaces is not used any more.
     model.backbone = None

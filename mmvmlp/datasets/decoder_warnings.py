@@ -1,0 +1,105 @@
+"""What libjpeg says about damaged files, for the image that it says it about.
+
+OpenCV lets libjpeg write to the standard error of the process, without the file's name. That output
+is redirected while images are decoded, in as many threads as there are: an image during whose
+decoding something was written is decoded once more, alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Callable
+from tempfile import TemporaryFile
+from typing import IO, TypeVar
+
+Result = TypeVar('Result')
+
+STDERR = 2
+
+WARNING = re.compile(
+    rb'^(?:Corrupt JPEG data|Premature end of JPEG|Inconsistent progression|Invalid).*\n?', re.M
+)
+
+
+def catch_decoder_warnings(decode: Callable[[], Result]) -> tuple[Result, str | None]:
+    """Run a function that decodes an image.
+
+    Args:
+        decode: The function; it may be called twice.
+
+    Returns:
+        Its result, and the first thing that libjpeg said about damage, if it did.
+    """
+    result, said = _OUTPUT.catch(decode, alone=False)
+    if said is not None:
+        # It may be about another thread's image.
+        result, said = _OUTPUT.catch(decode, alone=True)
+    return result, said
+
+
+class _RedirectedOutput:
+    """Standard error, redirected to a file as long as any thread decodes."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.inside = 0
+        self.waiting_to_be_alone = 0
+        self.saved: int | None = None
+        self.file: IO[bytes] | None = None
+
+    def catch(self, decode: Callable[[], Result], alone: bool) -> tuple[Result, str | None]:
+        with self.changed:
+            if alone:
+                self.waiting_to_be_alone += 1
+                self.changed.wait_for(lambda: not self.inside)
+            else:
+                self.changed.wait_for(lambda: not self.waiting_to_be_alone)
+            if not self.inside:
+                self._redirect()
+            self.inside += 1
+            start = self._size()
+        try:
+            result = decode()
+        finally:
+            with self.changed:
+                written = self._written_since(start)
+                self.inside -= 1
+                if not self.inside:
+                    self._restore()
+                if alone:
+                    self.waiting_to_be_alone -= 1
+                self.changed.notify_all()
+        found = WARNING.search(written)
+        return result, found.group().decode(errors='replace').strip() if found else None
+
+    def _redirect(self) -> None:
+        try:
+            self.saved = os.dup(STDERR)
+        except OSError:
+            # A service may have closed it.
+            return
+        self.file = TemporaryFile()
+        os.dup2(self.file.fileno(), STDERR)
+
+    def _restore(self) -> None:
+        if self.saved is None or self.file is None:
+            return
+        written = self._written_since(0)
+        os.dup2(self.saved, STDERR)
+        os.close(self.saved)
+        self.file.close()
+        self.saved = self.file = None
+        # What others wrote meanwhile.
+        if others := WARNING.sub(b'', written):
+            os.write(STDERR, others)
+
+    def _size(self) -> int:
+        return 0 if self.file is None else os.fstat(self.file.fileno()).st_size
+
+    def _written_since(self, start: int) -> bytes:
+        return b'' if self.file is None else os.pread(self.file.fileno(), 1 << 20, start)
+
+
+_OUTPUT = _RedirectedOutput()
