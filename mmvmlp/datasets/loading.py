@@ -132,9 +132,7 @@ def check_contents(contents: bytes, name: str | Path) -> None:
         )
 
 
-def decode_image(
-    contents: bytes, name: str | Path
-) -> tuple[npt.NDArray[np.uint8], str | None]:
+def decode_image(contents: bytes, name: str | Path) -> tuple[npt.NDArray[np.uint8], str | None]:
     """Decode an image file as the toolboxes do.
 
     Args:

@@ -20,6 +20,7 @@ from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
+from mmengine.utils import import_modules_from_strings
 
 from mmvmlp.checkpoints import checkpoint_file, read_checkpoint
 from mmvmlp.deploy.fuse import fuse
@@ -322,6 +323,8 @@ def predictor_of(
         CheckpointError: If the checkpoint is of another model.
         ValueError: If the config names no toolbox.
     """
+    # Again, in another process than the one that read the config.
+    import_modules_from_strings(**config.get('custom_imports', {'imports': None}))
     model = trained_model(config, contents, origin, device)
     return predictor_type(config)(fuse(model) if fused else model, score_threshold)
 

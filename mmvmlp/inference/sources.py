@@ -203,9 +203,7 @@ def _open_table(name: str) -> Any:
     try:
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise ImportError(
-            f'table {name!r} needs pyarrow: pip install "mmvmlp[storage]"'
-        ) from error
+        raise ImportError(f'table {name!r} needs pyarrow: pip install "mmvmlp[storage]"') from error
     import pyarrow as pa
 
     try:
