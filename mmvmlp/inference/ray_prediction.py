@@ -59,6 +59,8 @@ def ray_cluster(address: str, actors: int) -> Iterator[None]:
     if address == LOCAL:
         # A cluster of this process alone needs no token.
         os.environ.setdefault('RAY_AUTH_MODE', 'disabled')
+        # It complains of how Ray Data itself starts actors.
+        os.environ.setdefault('RAY_BACKEND_LOG_LEVEL', 'fatal')
     try:
         import ray
     except ImportError as error:
@@ -170,6 +172,8 @@ def predict_on_ray(
             batch_size=1,
             batch_format='pyarrow',
             num_cpus=1,
+            # Other arguments than the actors': Ray would read images in these.
+            max_calls=10_000,
         )
         .map_batches(
             _PredictChunks,
