@@ -194,7 +194,7 @@ class ChunkPredictor:
         for part in parts:
             if isinstance(part, Exception):
                 return part
-        return self.predictor.merge(parts, tiles, loaded.shape)
+        return self.predictor.merge(parts, self.tiling, loaded.shape)
 
     def _fill(self, result: Result, loaded: LoadedImage, outcome: Any) -> None:
         result.record = {

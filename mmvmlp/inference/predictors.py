@@ -25,7 +25,7 @@ from mmengine.utils import import_modules_from_strings
 from mmvmlp.checkpoints import checkpoint_file, read_checkpoint
 from mmvmlp.deploy.fuse import fuse
 from mmvmlp.inference.run_lengths import encode_mask
-from mmvmlp.inference.tiling import Tile, merge_index_maps, merge_instances
+from mmvmlp.inference.tiling import Tiling, merge_index_maps, merge_instances
 from mmvmlp.inference.trained_model import check_device, trained_model
 from mmvmlp.visualization.drawing import (
     ImageArray,
@@ -98,7 +98,7 @@ class Predictor(ABC):
         """Take the predictions for one image from what the toolbox's model gives."""
 
     @abstractmethod
-    def merge(self, parts: Sequence[Any], tiles: Sequence[Tile], shape: tuple[int, ...]) -> Any:
+    def merge(self, parts: Sequence[Any], tiling: Tiling, shape: tuple[int, ...]) -> Any:
         """Merge the predictions of the tiles of an image."""
 
     @abstractmethod
@@ -154,9 +154,9 @@ class DetectionPredictor(Predictor):
         return kept
 
     def merge(
-        self, parts: Sequence[InstanceData], tiles: Sequence[Tile], shape: tuple[int, ...]
+        self, parts: Sequence[InstanceData], tiling: Tiling, shape: tuple[int, ...]
     ) -> InstanceData:
-        return merge_instances(parts, tiles, shape)
+        return merge_instances(parts, tiling, shape)
 
     def record(self, predicted: InstanceData) -> dict[str, Any]:
         records = []
@@ -195,10 +195,8 @@ class SegmentationPredictor(Predictor):
         indices: IndexMap = predicted.astype(np.uint8 if predicted.max() < 256 else np.uint16)
         return indices
 
-    def merge(
-        self, parts: Sequence[IndexMap], tiles: Sequence[Tile], shape: tuple[int, ...]
-    ) -> IndexMap:
-        return merge_index_maps(parts, tiles, shape)
+    def merge(self, parts: Sequence[IndexMap], tiling: Tiling, shape: tuple[int, ...]) -> IndexMap:
+        return merge_index_maps(parts, tiling, shape)
 
     def record(self, predicted: IndexMap) -> dict[str, Any]:
         labels, counts = np.unique(predicted, return_counts=True)
@@ -238,7 +236,7 @@ class ClassificationPredictor(Predictor):
     def merge(
         self,
         parts: Sequence[npt.NDArray[np.float32]],
-        tiles: Sequence[Tile],
+        tiling: Tiling,
         shape: tuple[int, ...],
     ) -> npt.NDArray[np.float32]:
         raise ValueError('a classifier predicts one class for a whole image, not for its tiles')

@@ -1,8 +1,8 @@
 """Tiles of large images, and one result from the predictions of all.
 
 Why not mmdet's ``large_image``: it needs SAHI, gives every mask the size of the whole image, and
-keeps both the whole object of one tile and its cut half of the next, which share too little for
-non-maximum suppression.
+keeps both the whole object of one tile and its cut half of the next: these share too little for
+non-maximum suppression, and a half may look like another class.
 """
 
 from __future__ import annotations
@@ -71,36 +71,39 @@ class Tiling(NamedTuple):
 
 
 def merge_instances(
-    parts: Sequence[InstanceData], tiles: Sequence[Tile], shape: tuple[int, ...]
+    parts: Sequence[InstanceData], tiling: Tiling, shape: tuple[int, ...]
 ) -> InstanceData:
     """Merge the instances that were found in the tiles of an image.
 
-    Of those that share half of the smaller box and have one class, but are of different tiles, one
-    is kept: one that no tile cuts, if there is one, with the highest score.
+    A box that a tile cuts is left to the neighbour if it is inside what both share: the neighbour
+    sees more of it. Of the others that share half of the smaller box and have one class, but are of
+    different tiles, one is kept: one that no tile cuts, if there is one, with the highest score.
 
     Args:
         parts: For each tile ``bboxes``, ``labels``, ``scores`` and, if the detector has them,
             ``masks`` as run lengths.
-        tiles: The tiles.
+        tiling: The tiles.
         shape: Of the image's array, height and width first.
 
     Returns:
         The instances in pixels of the image, the highest score first.
     """
     height, width = shape[:2]
-    boxes = np.concatenate(
-        [part.bboxes + [*tile[:2], *tile[:2]] for part, tile in zip(parts, tiles, strict=True)]
-    ).astype(np.float32)
-    labels = np.concatenate([part.labels for part in parts])
-    scores = np.concatenate([part.scores for part in parts])
+    tiles = tiling.tiles(shape)
     origins = np.repeat(np.arange(len(parts)), [len(part.scores) for part in parts])
     ends = np.array(tiles)[origins]
-    margin = BORDER_SHARE * (ends[:, 2:] - ends[:, :2]).max(axis=1, initial=0)
-    at_side = np.abs(boxes - ends) <= margin[:, None]
-    cut = (at_side & (ends != [0, 0, width, height])).any(axis=1)
+    boxes = np.concatenate([part.bboxes for part in parts]) + np.tile(ends[:, :2], 2)
+    labels = np.concatenate([part.labels for part in parts])
+    scores = np.concatenate([part.scores for part in parts])
+    inner = ends != [0, 0, width, height]
+    cut = inner & (np.abs(boxes - ends) <= BORDER_SHARE * tiling.size)
+    # How far each box reaches into the tile from each side.
+    reach = np.abs(boxes[:, [2, 3, 0, 1]] - ends)
+    candidates = np.flatnonzero(~(cut & (reach <= tiling.overlap)).any(axis=1))
+    order = np.lexsort((-scores[candidates], cut[candidates].any(axis=1)))
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
     kept: list[int] = []
-    for index in np.lexsort((-scores, cut)):
+    for index in candidates[order]:
         rivals = [
             other
             for other in kept
@@ -110,25 +113,26 @@ def merge_instances(
         if not (shared > SHARE_OF_THE_SAME * np.minimum(areas[index], areas[rivals])).any():
             kept.append(int(index))
     kept.sort(key=lambda index: -scores[index])
-    merged = InstanceData(bboxes=boxes[kept], labels=labels[kept], scores=scores[kept])
+    merged = InstanceData(
+        bboxes=boxes[kept].astype(np.float32), labels=labels[kept], scores=scores[kept]
+    )
     if all('masks' in part for part in parts):
         masks: list[Any] = [mask for part in parts for mask in part.masks]
-        merged.masks = [
-            move_mask(masks[index], *tiles[origins[index]][:2], height, width) for index in kept
-        ]
+        merged.masks = [move_mask(masks[each], *ends[each, :2], height, width) for each in kept]
     return merged
 
 
 def merge_index_maps(
-    parts: Sequence[npt.NDArray[Any]], tiles: Sequence[Tile], shape: tuple[int, ...]
+    parts: Sequence[npt.NDArray[Any]], tiling: Tiling, shape: tuple[int, ...]
 ) -> npt.NDArray[Any]:
     """Put the index maps of an image's tiles together, each pixel from the tile it is deepest in.
 
     Args:
         parts: The index map of each tile.
-        tiles: The tiles.
+        tiling: The tiles.
         shape: Of the image's array, height and width first.
     """
+    tiles = tiling.tiles(shape)
     merged = np.zeros(shape[:2], dtype=np.result_type(*parts))
     rows = _ends_halfway(sorted({(tile.top, tile.bottom) for tile in tiles}))
     columns = _ends_halfway(sorted({(tile.left, tile.right) for tile in tiles}))
@@ -149,8 +153,8 @@ def _ends_halfway(spans: Sequence[tuple[int, int]]) -> dict[int, tuple[int, int]
 
 
 def _shared_areas(
-    box: npt.NDArray[np.float32], others: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
+    box: npt.NDArray[np.float64], others: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
     corners = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
-    shared: npt.NDArray[np.float32] = (corners[1] - corners[0]).clip(min=0).prod(axis=1)
+    shared: npt.NDArray[np.float64] = (corners[1] - corners[0]).clip(min=0).prod(axis=1)
     return shared
