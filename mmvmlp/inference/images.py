@@ -2,7 +2,8 @@
 
 import glob
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm')
@@ -48,13 +49,35 @@ def _images_named(name: str) -> list[Path]:
     if path.is_file():
         return [path]
     if glob.has_magic(name):
-        images = _images_among(Path(match) for match in glob.glob(name, recursive=True))
+        images = _images_among(Path(match) for match in _matches(name))
         if not images:
             raise FileNotFoundError(f'pattern {name!r}: no image matches it')
         return images
     if path.is_symlink():
         raise FileNotFoundError(f'image {name!r}: this link leads nowhere, or to itself')
     raise FileNotFoundError(f'image {name!r}: there is no such file or folder')
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    """List what matches a pattern.
+
+    ``glob`` would follow links to the folders they are in, through all of their combinations.
+    """
+    found = re.search(r'(?:^|(?<=/))\*\*(?:/+|$)', pattern)
+    if found is None:
+        yield from glob.glob(pattern)
+        return
+    before, after = pattern[: found.start()], pattern[found.end() :] or '*'
+    seen: set[str] = set()
+    for top in glob.glob(before) if before else ['']:
+        for folder, below, _ in os.walk(top or '.', followlinks=True):
+            below[:] = sorted(name for name in below if not name.startswith('.'))
+            if os.path.realpath(folder) in seen:
+                below.clear()
+                continue
+            seen.add(os.path.realpath(folder))
+            start = folder if top else os.path.relpath(folder, '.')
+            yield from _matches(os.path.join('' if start == '.' else glob.escape(start), after))
 
 
 def _images_among(paths: Iterable[Path]) -> list[Path]:

@@ -47,9 +47,11 @@ def move_mask(
     changes = before + 1 + np.flatnonzero(np.diff(columns.ravel()))
     edges = [before] * bool(columns[0, 0]) + changes.tolist()
     ends = [before + columns.size] * bool(columns[-1, -1])
-    counts = np.diff([0, *edges, *ends, before + columns.size + after])
+    counts = np.diff([0, *edges, *ends, before + columns.size + after]).tolist()
+    if not counts[-1]:
+        counts.pop()
     return _as_text(
-        coco_mask.frPyObjects({'size': [height, width], 'counts': counts.tolist()}, height, width)
+        coco_mask.frPyObjects({'size': [height, width], 'counts': counts}, height, width)
     )
 
 
