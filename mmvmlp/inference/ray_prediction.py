@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
@@ -65,6 +66,8 @@ def ray_cluster(address: str, actors: int) -> Iterator[None]:
         import ray
     except ImportError as error:
         raise ImportError(f'ray={address!r} needs Ray: pip install "mmvmlp[ray]"') from error
+    if address not in (LOCAL, 'auto'):
+        _check_connection(address)
     options: dict[str, Any] = {}
     if address == LOCAL:
         # One more than the actors need, so that something reads images.
@@ -78,6 +81,17 @@ def ray_cluster(address: str, actors: int) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_connection(address: str) -> None:
+    """Check that something answers at an address; Ray itself tries for minutes."""
+    host, _, port = address.removeprefix('ray://').rpartition(':')
+    if not host or not port.isdecimal():
+        raise ValueError(f'ray={address!r}: local, auto and HOST:PORT are accepted')
+    try:
+        socket.create_connection((host.strip('[]'), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise ConnectionError(f'ray={address!r}: no cluster answers ({error})') from error
 
 
 def predict_files_on_ray(
