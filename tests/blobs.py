@@ -76,3 +76,8 @@ def write_scenes(folder: Path, count: int, shape=(40, 60)) -> list[Path]:
         height, width = shape if number % 3 else shape[::-1]
         assert cv2.imwrite(str(file), draw_blobs((height, width), corners, size=5))
     return files
+
+
+def make_detector(once: Path, device: str) -> BlobDetector:
+    """Make a detector that is killed at its seventh image, once."""
+    return BlobDetector(killed_at=7, once=once)

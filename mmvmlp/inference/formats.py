@@ -69,10 +69,10 @@ class JsonFormat(PredictionFormat):
             size = {key: result.record[key] for key in ('width', 'height')}
             warning = {'warning': result.warning} if result.warning else {}
             records.append({'path': result.path, **size, **files, **warning, **result.record})
-        contents = {'task': self.task, **self.about, 'images': records}
+        written = {'task': self.task, **self.about, 'images': records}
         if failures := failures_among(results):
-            contents['failures'] = failures
-        write_atomically(file, json.dumps(contents, indent=1).encode())
+            written['failures'] = failures
+        write_atomically(file, json.dumps(written, indent=1).encode())
 
     def failures(self, file: Path) -> list[Failure]:
         found: list[Failure] = json.loads(file.read_bytes()).get('failures', [])

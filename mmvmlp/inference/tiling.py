@@ -118,7 +118,12 @@ def merge_instances(
     )
     if all('masks' in part for part in parts):
         masks: list[Any] = [mask for part in parts for mask in part.masks]
-        merged.masks = [move_mask(masks[each], *ends[each, :2], height, width) for each in kept]
+        merged.masks = [
+            move_mask(
+                masks[each], tiles[origins[each]].left, tiles[origins[each]].top, height, width
+            )
+            for each in kept
+        ]
     return merged
 
 

@@ -247,8 +247,7 @@ def test_bad_images_do_not_stop_the_others(tmp_path, detector, images):
             *('--config', DIGITS_CONFIG, '--checkpoint', detector, '--device', 'cpu'),
             *('--out-dir', tmp_path / 'out', '--batch-size', '2', '--fuse'),
         ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
     )
     assert result.returncode == 1, result.stderr[-6000:]

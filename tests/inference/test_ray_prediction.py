@@ -2,15 +2,11 @@
 
 from functools import partial
 
-from blobs import BlobDetector, write_scenes
+from blobs import BlobDetector, make_detector, write_scenes
 
 from mmvmlp.inference.prediction_files import PredictionOptions, predict_files
 from mmvmlp.inference.ray_prediction import predict_files_on_ray
 from mmvmlp.inference.sources import find_sources
-
-
-def make_detector(once, device):
-    return BlobDetector(killed_at=7, once=once)
 
 
 def test_a_killed_worker_loses_and_repeats_no_image(tmp_path, monkeypatch):
