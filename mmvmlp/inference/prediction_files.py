@@ -229,9 +229,14 @@ def write_predictions(
             total=len(references),
             completed=sum(map(shards.images_in, there)),
         )
-        waiting: dict[int, list[Result]] = {}
+        waiting: dict[int, dict[int, Result]] = {shard: {} for shard in missing}
         for shard, results in run(shards.chunks(missing, options.chunk_size)):
             for result in results:
+                # Once, should a cluster give results of a worker that died twice.
+                if shard not in waiting or result.index in waiting[shard]:
+                    continue
+                waiting[shard][result.index] = result
+                bar.advance(task_bar)
                 if result.warning is not None:
                     report(f'warning: {result.warning}')
                 if result.error is not None:
@@ -239,11 +244,9 @@ def write_predictions(
                     summary.failed += 1
                 else:
                     summary.predicted += 1
-            waiting.setdefault(shard, []).extend(results)
-            bar.advance(task_bar, len(results))
-            if len(waiting[shard]) == shards.images_in(shard):
-                complete = sorted(waiting.pop(shard), key=lambda result: result.index)
-                writer.write(complete, shards.file(shard))
+            if shard in waiting and len(waiting[shard]) == shards.images_in(shard):
+                complete = waiting.pop(shard)
+                writer.write([complete[index] for index in sorted(complete)], shards.file(shard))
     if left := shards.missing():
         raise RuntimeError(f'{len(left)} shards were not written, of {shards.count}')
     return summary
