@@ -37,6 +37,8 @@ JPEG_START = b'\xff\xd8\xff'
 MAX_PIXELS = 178_956_970
 """Largest number of pixels that is decoded by default, as in Pillow: half a gigabyte."""
 
+OPENCV_MAX_PIXELS = 2**30
+
 MAX_PIXELS_VARIABLE = 'MMVMLP_MAX_PIXELS'
 """Environment variable with another number."""
 
@@ -88,11 +90,13 @@ def max_pixels() -> int:
     """Return the largest number of pixels that is decoded.
 
     Raises:
-        ValueError: If the environment variable is not a positive number.
+        ValueError: If the environment variable is not a number that OpenCV accepts.
     """
     given = os.environ.get(MAX_PIXELS_VARIABLE, str(MAX_PIXELS))
-    if not given.isdecimal() or not int(given):
-        raise ValueError(f'{MAX_PIXELS_VARIABLE}={given!r}: a positive whole number is accepted')
+    if not given.isdecimal() or not 0 < int(given) <= OPENCV_MAX_PIXELS:
+        raise ValueError(
+            f"{MAX_PIXELS_VARIABLE}={given!r}: 1 to {OPENCV_MAX_PIXELS}, OpenCV's bound, is accepted"
+        )
     return int(given)
 
 
@@ -120,8 +124,8 @@ def check_contents(contents: bytes, name: str | Path) -> None:
     width, height, mode = header
     if width * height > max_pixels():
         raise ImageReadError(
-            f'{image} has {width}x{height} pixels, more than {max_pixels():,}; set '
-            f'{MAX_PIXELS_VARIABLE} to accept it, and predict it with --tile'
+            f'{image} is {width} pixels wide and {height} high; at most {max_pixels():,} pixels '
+            f'are decoded: set {MAX_PIXELS_VARIABLE} to accept it, and predict it with --tile'
         )
     # Phones append videos of any length.
     if cut and not _is_decodable(contents):

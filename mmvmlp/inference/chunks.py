@@ -248,5 +248,8 @@ def _predicted(
 
 def _unpredictable(loaded: LoadedImage, error: Exception) -> str:
     reason = ' '.join(str(error).split()) or type(error).__name__
+    if isinstance(error, cv2.error):
+        reason = f"the test pipeline fails (OpenCV's {error.func}: {error.err})"
     height, width = loaded.shape[:2]
-    return f'image {loaded.path!r} of {width}x{height} pixels cannot be predicted: {reason}'
+    size = f'{width} pixels wide and {height} high'
+    return f'image {loaded.path!r}, {size}, cannot be predicted: {reason}'

@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.progress import Progress
 
+from mmvmlp.datasets.loading import max_pixels
 from mmvmlp.inference.chunks import (
     BATCHES_IN_CHUNK,
     Chunk,
@@ -61,6 +62,7 @@ class PredictionOptions:
         Raises:
             ValueError: If one is not accepted, or of no use for the task.
         """
+        max_pixels()
         if self.format not in FORMATS:
             raise ValueError(f'format={self.format!r}: accepted are {", ".join(FORMATS)}')
         for name in ('batch_size', 'workers', 'shard_size'):

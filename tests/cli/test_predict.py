@@ -254,7 +254,9 @@ def test_bad_images_do_not_stop_the_others(tmp_path, detector, images):
     assert 'predictions on 3 images' in result.stdout
     lines = [line for line in result.stderr.splitlines() if 'error' in line]
     assert lines[0] == f"error: image '{tmp_path}/scene.png' is truncated"
-    assert lines[1].startswith(f"error: image '{tmp_path}/thin.png' of 10000x1 pixels cannot be")
+    assert lines[1].startswith(
+        f"error: image '{tmp_path}/thin.png', 10000 pixels wide and 1 high, cannot"
+    )
     assert lines[2:] == ['error: 2 images could not be predicted']
     contents, by_path = read_predictions(tmp_path / 'out')
     assert len(by_path) == 3

@@ -162,7 +162,7 @@ def test_bad_images_are_listed_and_do_not_stop_the_others(tmp_path):
         summary = run(files, tmp_path / 'out', reports=reports, shard_size=2)
         assert (summary.predicted, summary.failed) == (3, 2)
         assert len(reports) == 2
-        assert 'thin.png' in reports[0] and '10000x1 pixels' in reports[0]
+        assert 'thin.png' in reports[0] and '10000 pixels wide and 1 high' in reports[0]
         assert 'loop.png' in reports[1] and 'symbolic links' in reports[1], again
     shards = [json.loads(file.read_text()) for file in summary.files]
     assert [image['path'] for shard in shards for image in shard['images']] == list(map(str, good))
