@@ -95,7 +95,7 @@ def max_pixels() -> int:
     given = os.environ.get(MAX_PIXELS_VARIABLE, str(MAX_PIXELS))
     if not given.isdecimal() or not 0 < int(given) <= OPENCV_MAX_PIXELS:
         raise ValueError(
-            f"{MAX_PIXELS_VARIABLE}={given!r}: 1 to {OPENCV_MAX_PIXELS}, OpenCV's bound, is accepted"
+            f'{MAX_PIXELS_VARIABLE}={given!r}: accepted are 1 to {OPENCV_MAX_PIXELS} pixels'
         )
     return int(given)
 

@@ -40,6 +40,9 @@ def move_mask(
     from pycocotools import mask as coco_mask
 
     mask = decode_mask(run_lengths)
+    filled = np.flatnonzero(mask.any(axis=0))
+    first, last = (filled[0], filled[-1]) if len(filled) else (0, 0)
+    mask, left = mask[:, first : last + 1], left + int(first)
     # Run lengths go down the columns: those of other columns are one run.
     columns = np.zeros((mask.shape[1], height), dtype=bool)
     columns[:, top : top + mask.shape[0]] = mask.T

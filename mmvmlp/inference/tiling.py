@@ -102,17 +102,15 @@ def merge_instances(
     candidates = np.flatnonzero(~(cut & (reach <= tiling.overlap)).any(axis=1))
     order = np.lexsort((-scores[candidates], cut[candidates].any(axis=1)))
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    kept: list[int] = []
+    is_kept = np.zeros(len(scores), dtype=bool)
     for index in candidates[order]:
-        rivals = [
-            other
-            for other in kept
-            if labels[other] == labels[index] and origins[other] != origins[index]
-        ]
+        rivals = is_kept & (labels == labels[index]) & (origins != origins[index])
         shared = _shared_areas(boxes[index], boxes[rivals])
-        if not (shared > SHARE_OF_THE_SAME * np.minimum(areas[index], areas[rivals])).any():
-            kept.append(int(index))
-    kept.sort(key=lambda index: -scores[index])
+        is_kept[index] = not (
+            shared > SHARE_OF_THE_SAME * np.minimum(areas[index], areas[rivals])
+        ).any()
+    kept = np.flatnonzero(is_kept)
+    kept = kept[np.argsort(-scores[kept], kind='stable')]
     merged = InstanceData(
         bboxes=boxes[kept].astype(np.float32), labels=labels[kept], scores=scores[kept]
     )

@@ -222,12 +222,32 @@ def _letter_size(canvas: ImageArray) -> int:
 
 
 def _fill(canvas: ImageArray, mask: npt.NDArray[np.bool_], colour: Colour, line: int) -> None:
-    size = canvas.shape[1::-1]
-    inside = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) >= 0.5
-    blend = (1 - MASK_OPACITY) * canvas[inside] + MASK_OPACITY * np.array(colour)
-    canvas[inside] = blend.round().astype(np.uint8)
+    scale = canvas.shape[0] // mask.shape[0]
+    if canvas.shape[:2] == (scale * mask.shape[0], scale * mask.shape[1]):
+        # A large image has many small objects.
+        rows, columns = (_filled(mask.any(axis=axis)) for axis in (1, 0))
+    else:
+        rows, columns, scale = slice(None), slice(None), 1
+    part = mask[rows, columns].astype(np.float32)
+    if not part.size:
+        return
+    left, top = scale * (columns.start or 0), scale * (rows.start or 0)
+    right = left + scale * part.shape[1] if columns.stop else canvas.shape[1]
+    bottom = top + scale * part.shape[0] if rows.stop else canvas.shape[0]
+    region = canvas[top:bottom, left:right]
+    inside = cv2.resize(part, region.shape[1::-1], interpolation=cv2.INTER_LINEAR) >= 0.5
+    blend = (1 - MASK_OPACITY) * region[inside] + MASK_OPACITY * np.array(colour)
+    region[inside] = blend.round().astype(np.uint8)
     contours, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(canvas, contours, -1, colour, line, cv2.LINE_AA)
+    cv2.drawContours(canvas, contours, -1, colour, line, cv2.LINE_AA, offset=(left, top))
+
+
+def _filled(line: npt.NDArray[np.bool_]) -> slice:
+    """Return the part of a line that is filled, and a pixel around it."""
+    places = np.flatnonzero(line)
+    if not len(places):
+        return slice(0, 0)
+    return slice(max(int(places[0]) - 1, 0), min(int(places[-1]) + 2, len(line)))
 
 
 def _with_texts(

@@ -110,7 +110,7 @@ def test_more_pixels_than_the_bound_are_refused_before_decoding(tmp_path, monkey
     load(path)
     for value in ('all', '0', '1073741825'):
         monkeypatch.setenv(MAX_PIXELS_VARIABLE, value)
-        with pytest.raises(ValueError, match=f"MMVMLP_MAX_PIXELS='{value}': 1 to 1073741824"):
+        with pytest.raises(ValueError, match=f"MAX_PIXELS='{value}': accepted are 1 to 1073741824"):
             load(path)
 
 
