@@ -2,7 +2,8 @@
 
 OpenCV lets libjpeg write to the standard error of the process, without the file's name. That output
 is redirected while images are decoded, in as many threads as there are: an image during whose
-decoding something was written is decoded once more, alone.
+decoding something was written is decoded once more, alone. On Linux only: elsewhere libjpeg's lines
+stay as they are.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import os
 import re
 import threading
 from collections.abc import Callable
-from tempfile import TemporaryFile
-from typing import IO, TypeVar
+from typing import TypeVar
 
 Result = TypeVar('Result')
 
 STDERR = 2
+CLOSED = -1
 
 WARNING = re.compile(
     rb'^(?:Corrupt JPEG data|Premature end of JPEG|Inconsistent progression|Invalid).*\n?', re.M
@@ -46,8 +47,7 @@ class _RedirectedOutput:
         self.changed = threading.Condition()
         self.inside = 0
         self.waiting_to_be_alone = 0
-        self.saved: int | None = None
-        self.file: IO[bytes] | None = None
+        self.saved = self.file = CLOSED
 
     def catch(self, decode: Callable[[], Result], alone: bool) -> tuple[Result, str | None]:
         with self.changed:
@@ -75,31 +75,34 @@ class _RedirectedOutput:
         return result, found.group().decode(errors='replace').strip() if found else None
 
     def _redirect(self) -> None:
+        if not hasattr(os, 'memfd_create'):
+            return
         try:
             self.saved = os.dup(STDERR)
         except OSError:
             # A service may have closed it.
             return
-        self.file = TemporaryFile()
-        os.dup2(self.file.fileno(), STDERR)
+        # In memory: a file on the disk takes as long as decoding.
+        self.file = os.memfd_create('decoder')
+        os.dup2(self.file, STDERR)
 
     def _restore(self) -> None:
-        if self.saved is None or self.file is None:
+        if self.file == CLOSED:
             return
         written = self._written_since(0)
         os.dup2(self.saved, STDERR)
         os.close(self.saved)
-        self.file.close()
-        self.saved = self.file = None
+        os.close(self.file)
+        self.saved = self.file = CLOSED
         # What others wrote meanwhile.
         if others := WARNING.sub(b'', written):
             os.write(STDERR, others)
 
     def _size(self) -> int:
-        return 0 if self.file is None else os.fstat(self.file.fileno()).st_size
+        return 0 if self.file == CLOSED else os.fstat(self.file).st_size
 
     def _written_since(self, start: int) -> bytes:
-        return b'' if self.file is None else os.pread(self.file.fileno(), 1 << 20, start)
+        return b'' if self.file == CLOSED else os.pread(self.file, 1 << 20, start)
 
 
 _OUTPUT = _RedirectedOutput()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from mmvmlp.inference.chunks import Result
+from mmvmlp.inference.parquet import import_parquet
 from mmvmlp.output_files import write_atomically
 
 Failure = dict[str, str]
@@ -148,8 +149,8 @@ class ParquetFormat(PredictionFormat):
 
     def write(self, results: Sequence[Result], file: Path) -> None:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
+        pq = import_parquet()
         rows = []
         for result in results:
             entries = result.record.get('detections') or result.record.get('classes') or []
@@ -172,9 +173,7 @@ class ParquetFormat(PredictionFormat):
         write_atomically(file, stream.getbuffer())
 
     def failures(self, file: Path) -> list[Failure]:
-        import pyarrow.parquet as pq
-
-        table = pq.read_table(file, columns=['path', 'error'])
+        table = import_parquet().read_table(file, columns=['path', 'error'])
         return [
             {'path': row['path'], 'message': row['error']}
             for row in table.to_pylist()

@@ -22,6 +22,7 @@ from mmvmlp.inference.chunks import (
     predict_chunks,
 )
 from mmvmlp.inference.formats import FORMATS, CocoFormat, PredictionFormat, read_coco_ids
+from mmvmlp.inference.parquet import import_parquet
 from mmvmlp.inference.predictors import Pipeline, Predictor
 from mmvmlp.inference.shards import Shards, start_or_continue
 from mmvmlp.inference.sources import ImageReference
@@ -60,6 +61,7 @@ class PredictionOptions:
             task: The model's task.
 
         Raises:
+            ImportError: If a package is missing.
             ValueError: If one is not accepted, or of no use for the task.
         """
         max_pixels()
@@ -73,6 +75,8 @@ class PredictionOptions:
             raise ValueError(
                 f'format={self.format!r} is of no use for {task}; accepted are {", ".join(useful)}'
             )
+        if self.format == 'parquet':
+            import_parquet()
         if self.tiling is not None:
             self.tiling.check()
             if task == 'classification':

@@ -17,6 +17,7 @@ from mmvmlp.datasets.object_store import (
     open_object_store,
 )
 from mmvmlp.inference.images import find_images, is_image_name
+from mmvmlp.inference.parquet import import_parquet
 
 LIST_SUFFIX = '.txt'
 TABLE_SUFFIX = '.parquet'
@@ -142,9 +143,9 @@ def _in_object_store(address: str) -> Iterator[ImageReference]:
 
 
 def _in_table(name: str) -> Iterator[ImageReference]:
+    table = _open_table(name)
     import pyarrow as pa
 
-    table = _open_table(name)
     schema = table.schema_arrow
     contents = _contents_column(schema)
     names = [
@@ -200,10 +201,7 @@ def _check_row_groups(name: str, table: Any) -> None:
 
 @lru_cache(maxsize=8)
 def _open_table(name: str) -> Any:
-    try:
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise ImportError(f'table {name!r} needs pyarrow: pip install "mmvmlp[storage]"') from error
+    pq = import_parquet()
     import pyarrow as pa
 
     try:
