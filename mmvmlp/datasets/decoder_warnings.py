@@ -102,7 +102,9 @@ class _RedirectedOutput:
         return 0 if self.file == CLOSED else os.fstat(self.file).st_size
 
     def _written_since(self, start: int) -> bytes:
-        return b'' if self.file == CLOSED else os.pread(self.file, 1 << 20, start)
+        # Not with a large buffer, which would cost the image its place in memory.
+        length = self._size() - start
+        return os.pread(self.file, length, start) if length else b''
 
 
 _OUTPUT = _RedirectedOutput()

@@ -222,19 +222,16 @@ def _letter_size(canvas: ImageArray) -> int:
 
 
 def _fill(canvas: ImageArray, mask: npt.NDArray[np.bool_], colour: Colour, line: int) -> None:
+    region, part, left, top = canvas, mask, 0, 0
     scale = canvas.shape[0] // mask.shape[0]
     if canvas.shape[:2] == (scale * mask.shape[0], scale * mask.shape[1]):
-        # A large image has many small objects.
-        rows, columns = (_filled(mask.any(axis=axis)) for axis in (1, 0))
-    else:
-        rows, columns, scale = slice(None), slice(None), 1
-    part = mask[rows, columns].astype(np.float32)
+        # Only where it is filled: a large image has many small objects.
+        rows, columns = (_filled(np.any(mask, axis=axis)) for axis in (1, 0))
+        part, left, top = mask[rows, columns], scale * columns.start, scale * rows.start
+        region = canvas[top : scale * rows.stop, left : scale * columns.stop]
     if not part.size:
         return
-    left, top = scale * (columns.start or 0), scale * (rows.start or 0)
-    right = left + scale * part.shape[1] if columns.stop else canvas.shape[1]
-    bottom = top + scale * part.shape[0] if rows.stop else canvas.shape[0]
-    region = canvas[top:bottom, left:right]
+    part = part.astype(np.float32)
     inside = cv2.resize(part, region.shape[1::-1], interpolation=cv2.INTER_LINEAR) >= 0.5
     blend = (1 - MASK_OPACITY) * region[inside] + MASK_OPACITY * np.array(colour)
     region[inside] = blend.round().astype(np.uint8)
@@ -242,12 +239,12 @@ def _fill(canvas: ImageArray, mask: npt.NDArray[np.bool_], colour: Colour, line:
     cv2.drawContours(canvas, contours, -1, colour, line, cv2.LINE_AA, offset=(left, top))
 
 
-def _filled(line: npt.NDArray[np.bool_]) -> slice:
+def _filled(line: npt.ArrayLike) -> slice:
     """Return the part of a line that is filled, and a pixel around it."""
     places = np.flatnonzero(line)
     if not len(places):
         return slice(0, 0)
-    return slice(max(int(places[0]) - 1, 0), min(int(places[-1]) + 2, len(line)))
+    return slice(max(int(places[0]) - 1, 0), int(places[-1]) + 2)
 
 
 def _with_texts(
