@@ -84,7 +84,7 @@ def parse_arguments() -> argparse.Namespace:
         type=int,
         default=workers,
         metavar='N',
-        help=f'threads that read images (default: {workers})',
+        help=f'threads that read images, without --ray (default: {workers})',
     )
     parser.add_argument(
         '--shard-size',
