@@ -124,6 +124,10 @@ def predict_files_on_ray(
         ConnectionError: If no cluster answers.
         ValueError: If a setting is not accepted.
     """
+    if device not in ('cpu', 'cuda'):
+        raise ValueError(
+            f"device={device!r}: with Ray, which gives out GPUs, it is 'cpu' or 'cuda'"
+        )
     predictor = make(device='cpu')
     options.check(predictor.task)
     with ray_cluster(address, actors):

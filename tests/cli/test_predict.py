@@ -286,6 +286,8 @@ def bad_files(tmp_path_factory, detector):
         ('good', {'tile': '64', 'tile-overlap': '64'}, ['tile_overlap=64', '0 to 63']),
         ('good', {'ray': '127.0.0.1:1'}, ["ray='127.0.0.1:1'", 'no cluster answers']),
         ('good', {'ray': 'nowhere'}, ["ray='nowhere'", 'HOST:PORT']),
+        ('good', {'ray': 'local', 'device': 'cuda:1'}, ["device='cuda:1'", "'cpu' or 'cuda'"]),
+        ('good', {'ray': 'local', 'ray-actors': '0'}, ['ray_actors=0', 'at least 1']),
         ('good', {'checkpoint': 'missing.pth'}, ['missing.pth', 'does not exist']),
         ('good', {'checkpoint': 'truncated.pth'}, ['truncated.pth', 'truncated']),
         (
