@@ -16,6 +16,7 @@ import numpy.typing as npt
 from mmengine import fileio
 from mmengine.fileio.backends import BaseStorageBackend, register_backend
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 # Registers the backend of s3://.
 import mmvmlp.datasets.object_store  # noqa: F401
@@ -33,6 +34,9 @@ FORMATS = ('JPEG', 'PNG', 'BMP', 'WEBP', 'TIFF', 'PPM', 'GIF', 'JPEG2000', 'AVIF
 """Formats, as Pillow names them, that OpenCV decodes too."""
 
 JPEG_START = b'\xff\xd8\xff'
+
+ANIMATION = b'acTL'
+"""Chunk of a PNG file with several pictures."""
 
 MAX_PIXELS = 178_956_970
 """Largest number of pixels that is decoded by default, as in Pillow: half a gigabyte."""
@@ -108,8 +112,8 @@ def check_contents(contents: bytes, name: str | Path) -> None:
         name: Name for errors.
 
     Raises:
-        ImageReadError: If the file is empty, truncated, not an image, or has more pixels than
-            :func:`max_pixels` or floating-point pixels, whose range is unknown.
+        ImageReadError: If the file is empty, truncated, not an image, a damaged animation, or has
+            more pixels than :func:`max_pixels` or floating-point pixels, whose range is unknown.
     """
     image = f'image {str(name)!r}'
     if not contents:
@@ -130,6 +134,9 @@ def check_contents(contents: bytes, name: str | Path) -> None:
     # Phones append videos of any length.
     if cut and not _is_decodable(contents):
         raise ImageReadError(f'{image} is truncated')
+    # OpenCV crashes on such files.
+    if ANIMATION in contents and b'PNG' in contents[:8] and not _has_valid_sums(contents):
+        raise ImageReadError(f'{image} is a damaged animation')
     if mode == 'F':
         raise ImageReadError(
             f'{image} has floating-point pixels; accepted are 8-bit and 16-bit integers'
@@ -190,6 +197,17 @@ def _header(contents: bytes) -> tuple[int, int, str] | None:
                 # Pillow raises many kinds of errors for damaged headers.
                 continue
     return None
+
+
+def _has_valid_sums(contents: bytes) -> bool:
+    """Compare the CRC-32 sums of a PNG file."""
+    try:
+        with PngImageFile(BytesIO(contents)) as image:
+            image.verify()
+    except Exception:
+        # As in `_header`.
+        return False
+    return True
 
 
 def _is_decodable(contents: bytes) -> bool:

@@ -148,6 +148,19 @@ def damaged(contents):
     return contents[:middle] + b'\x55' + bytes(40) + contents[middle + 41 :]
 
 
+def test_damaged_animations_are_refused(tmp_path):
+    path = tmp_path / 'animation.png'
+    pictures = [Image.fromarray(np.roll(PIXELS, shift, 0)).convert('P') for shift in range(3)]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:])
+    whole = path.read_bytes()
+    read_image(path)
+    # OpenCV ends the process with a segmentation fault for many of these.
+    for position in range(whole.index(b'IDAT') + 4, len(whole) - 20, 97):
+        path.write_bytes(whole[:position] + bytes(4) + whole[position + 4 :])
+        with pytest.raises(ImageReadError, match=r"animation\.png' is a damaged animation"):
+            read_image(path)
+
+
 def test_a_damaged_stretch_is_warned_of_by_name(tmp_path, capfd):
     path = tmp_path / 'scene.jpg'
     large = np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8)
