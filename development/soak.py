@@ -1,4 +1,4 @@
-"""Predict and train for a long time in one process, and record its memory, for docs/training.md.
+"""Predict and train for a long time in one process, and record its memory, for docs/robustness.md.
 
 Run as ``python -m development.soak``; it takes ten minutes on two cores, and writes
 docs/soak.json and its table.
@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
-from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, init_default_scope
@@ -34,12 +33,12 @@ from mmvmlp.output_files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = 'docs/soak.json'
-DOCUMENT = 'docs/training.md'
+DOCUMENT = 'docs/robustness.md'
 SECTION = 'soak'
 COMMAND = 'python -m development.soak'
 
 CONFIG = ROOT / 'configs/mask_rcnn_hire_mlp_nano_digits.py'
-SIDES = (32, 384)
+SIDES = (32, 256)
 """Smallest and largest side of an image, in pixels."""
 PREDICTIONS, STEPS = 2000, 300
 WARM_UP = 200
@@ -66,7 +65,7 @@ def soak_predictions(count: int, folder: Path) -> list[int]:
     torch.manual_seed(0)
     checkpoint = folder / 'untrained.pth'
     torch.save({'state_dict': MODELS.build(config.model).state_dict()}, checkpoint)
-    predictor = make_predictor(config, checkpoint, score_threshold=0.0)
+    predictor = make_predictor(config, checkpoint, score_threshold=0.1)
     sizes, pixels = random.Random(0), np.random.default_rng(0)
     memory = []
     for _ in range(count):
@@ -92,7 +91,7 @@ def soak_training(count: int, folder: Path) -> list[int]:
         if step.type == 'Resize':
             step.update(type='RandomResize', scale=[(64, 64), (256, 256)])
     config.train_dataloader.batch_size = 2
-    config.train_cfg = Config({'type': 'IterBasedTrainLoop', 'max_iters': count})
+    config.train_cfg = {'type': 'IterBasedTrainLoop', 'max_iters': count}
     config.val_dataloader = config.val_cfg = config.val_evaluator = None
     config.log_level = 'ERROR'
     config.work_dir, config.randomness = str(folder / 'work'), {'seed': 0}

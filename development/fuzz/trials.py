@@ -102,7 +102,10 @@ def try_inputs(target: Target, count: int, number: int = 0, stop: bool = False) 
             outcomes.accepted += accepted
             outcomes.refused += not accepted
 
-    attempt()
+    try:
+        attempt()
+    finally:
+        gc.unfreeze()
     return outcomes
 
 
