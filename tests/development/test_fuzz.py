@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from development.fuzz.__main__ import DOCUMENT, RECORD, SECTION, fuzzing_section
+from development.fuzz.command import DOCUMENT, RECORD, SECTION, fuzzing_section
 from development.fuzz.targets import COUNTS
 from development.fuzz.trials import accepted, limits, try_inputs
 from development.generated_document import with_sections
