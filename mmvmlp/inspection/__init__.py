@@ -1,0 +1,1 @@
+"""Look inside networks: receptive fields, mixing weights, phases, feature maps, activations."""

@@ -1,0 +1,178 @@
+"""Effective receptive fields: how strongly pixels influence the centre of a feature map.
+
+Source: Luo et al., "Understanding the Effective Receptive Field in Deep Convolutional Neural
+Networks" (arXiv 1701.04128), 2016: the gradient of a position to the image, averaged over images.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from mmvmlp.backbones.base import VisionMLP
+from mmvmlp.inspection.layers import Layer, layers_of, outputs_of
+from mmvmlp.inspection.reach import layer_reaches, pixels_in_reach
+
+SHARES = (0.5, 0.9)
+"""Shares of the gradient whose squares are measured."""
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """What the centre of a layer's output sees of the image.
+
+    Attributes:
+        layer: The layer.
+        gradient: Mean over images of the sum over channels of absolute gradients, (H, W); the
+            largest is 1.
+        reach: The pixels that can influence the centre, (H, W), bool; see
+            :mod:`~mmvmlp.inspection.reach`.
+        sides: By share of the gradient, the side in pixels of the smallest square around the
+            centre that contains it.
+    """
+
+    layer: Layer
+    gradient: torch.Tensor
+    reach: torch.Tensor
+    sides: dict[float, int]
+
+    @property
+    def reach_extent(self) -> tuple[int, int]:
+        """Rows and columns that have a pixel in reach."""
+        return int(self.reach.any(1).sum()), int(self.reach.any(0).sum())
+
+
+def measure_receptive_fields(backbone: VisionMLP, images: torch.Tensor) -> list[ReceptiveField]:
+    """Measure the receptive field of the centre after each layer.
+
+    Args:
+        backbone: The backbone; it is used in evaluation mode, and not changed.
+        images: (N, in_channels, H, W), normalised as the network expects them.
+
+    Raises:
+        TypeError: If nothing is stated about the reach of a layer.
+        ValueError: If the backbone is fused, or the images are too small.
+    """
+    frozen = _frozen_copy(backbone)
+    layers = layers_of(frozen)
+    reaches = layer_reaches(layers, *images.shape[2:])
+    images = images.detach().requires_grad_()
+    fields = []
+    for number, (layer, output) in enumerate(
+        zip(layers, outputs_of(frozen, layers, images), strict=True), start=1
+    ):
+        row, column = (side // 2 for side in output.shape[2:])
+        gradients = _gradient_at(output, images, row, column).abs().sum(1).mean(0)
+        centre = tuple(
+            int((place + 0.5) * pixels / places)
+            for place, pixels, places in zip(
+                (row, column), images.shape[2:], output.shape[2:], strict=True
+            )
+        )
+        fields.append(
+            ReceptiveField(
+                layer,
+                gradients / gradients.max().clamp(min=torch.finfo(gradients.dtype).tiny),
+                pixels_in_reach(reaches[:number], row, column),
+                {share: _side_of_square(gradients, centre, share) for share in SHARES},
+            )
+        )
+    return fields
+
+
+def gradient_support(
+    backbone: VisionMLP, height: int, width: int, positions: Sequence[tuple[float, float]]
+) -> list[list[torch.Tensor]]:
+    """Measure which pixels have a gradient at all, without weights that hide some.
+
+    A copy of the network runs forward and backward with positive weights in float64, on a positive
+    image. Where gradients could vanish or cancel out for other reasons than reach, functions are
+    replaced: norms pass their input on, split attention has equal weights (both are constants to
+    :mod:`~mmvmlp.inspection.reach`), maxima become means, and the cosine and sine of a phase the
+    phase itself. GELU and ReLU stay, for their inputs are positive.
+
+    Args:
+        backbone: The backbone.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        positions: Positions in the maps, as shares of height and width from 0 to 1.
+
+    Returns:
+        For each layer and each position, the pixels with a gradient, (height, width), bool.
+
+    Raises:
+        ValueError: If the backbone is fused, or the images are too small.
+    """
+    positive = _frozen_copy(backbone).double()
+    for parameter in positive.parameters():
+        parameter.fill_(1 / max(1, parameter[0].numel()))
+    layers = layers_of(positive)
+    images = torch.ones(
+        1, backbone.in_channels, height, width, dtype=torch.float64, requires_grad=True
+    )
+    with _PositiveFunctions():
+        outputs = outputs_of(positive, layers, images)
+    return [
+        [
+            _gradient_at(output, images, *position_in(output, position))[0].abs().sum(0) > 0
+            for position in positions
+        ]
+        for output in outputs
+    ]
+
+
+def position_in(output: torch.Tensor, position: tuple[float, float]) -> tuple[int, int]:
+    """Return the row and column at shares of a map's height and width, from 0 to 1."""
+    row, column = (
+        min(int(share * side), side - 1)
+        for share, side in zip(position, output.shape[-2:], strict=True)
+    )
+    return row, column
+
+
+class _PositiveFunctions(TorchFunctionMode):
+    """Replaces functions whose gradients vanish or cancel out by ones with positive gradients."""
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        name, kwargs = getattr(function, '__name__', ''), kwargs or {}
+        if name in ('layer_norm', 'group_norm', 'batch_norm', 'cos', 'sin'):
+            return args[0]
+        if name == 'softmax':
+            return torch.full_like(args[0], 1 / args[0].shape[args[1]])
+        if name == 'max_pool2d':
+            window = {key: kwargs[key] for key in ('stride', 'padding') if key in kwargs}
+            return functional.avg_pool2d(*args, **window)
+        return function(*args, **kwargs)
+
+
+def _frozen_copy(backbone: VisionMLP) -> VisionMLP:
+    frozen = copy.deepcopy(backbone)
+    frozen.eval().requires_grad_(False)
+    return frozen
+
+
+def _gradient_at(output: torch.Tensor, images: torch.Tensor, row: int, column: int) -> torch.Tensor:
+    (gradient,) = torch.autograd.grad(output[:, :, row, column].sum(), images, retain_graph=True)
+    return gradient
+
+
+def _side_of_square(gradients: torch.Tensor, centre: Sequence[int], share: float) -> int:
+    """Return the side of the smallest square around a pixel with a share of the gradient."""
+    rows, columns = (
+        (torch.arange(length) - middle).abs()
+        for length, middle in zip(gradients.shape, centre, strict=True)
+    )
+    distances = torch.maximum(rows[:, None], columns).flatten()
+    within = gradients.new_zeros(max(gradients.shape)).index_add(0, distances, gradients.flatten())
+    reached = within.cumsum(0) >= share * gradients.sum()
+    return 2 * int(reached.float().argmax()) + 1
