@@ -23,6 +23,7 @@ COMMANDS = {
     'verify': "verify a checkpoint's hash, contents and coverage of a config",
     'publish': 'write a trained model as a folder for the Hugging Face Hub',
     'export': 'export a trained model to ONNX, or to a torch.export program',
+    'inspect-network': 'draw receptive fields, mixing weights and feature maps of a network',
     'complexity': "print the parameters and MACs of a config's model",
     'benchmark': 'time networks, whole models and training steps beside others',
     'measure-memory': "measure the peak memory of backbones' forward passes",

@@ -135,7 +135,7 @@ def pixels_in_reach(reaches: list[Reach], row: int, column: int) -> torch.Tensor
 
 def whole_map_statistics(backbone: VisionMLP) -> list[str]:
     """Return the names of what takes statistics of a whole map in a backbone."""
-    kinds = {
+    kinds: dict[str, Any] = {
         'norm over the whole map': (nn.GroupNorm, nn.InstanceNorm2d),
         'split attention': SplitAttention,
     }
@@ -256,7 +256,7 @@ def _(module: Any, height: int, width: int) -> Reach:
 
 @stated_reach.register
 def _(module: PatchEmbedding, height: int, width: int) -> Reach:
-    side = module.conv.kernel_size[0]
+    side = module.padding + 1
     rows, columns = (
         _convolved(length, side, side, 0, outputs=-(-length // side)) for length in (height, width)
     )
@@ -271,8 +271,8 @@ def _(module: as_mlp.PatchMerging, height: int, width: int) -> Reach:
 
 @stated_reach.register
 def _(module: conv_mlp.ConvTokenizer, height: int, width: int) -> Reach:
-    pooling = nn.Conv2d(1, 1, 3, 2, 1)
-    layers = [*(layer.conv for layer in module.before), module.conv, pooling]
+    # The pooling at the end comes from as many positions as this convolution.
+    layers = [*module.before, module.conv, nn.Conv2d(1, 1, 3, 2, 1)]
     reach = _unchanged(height, width)
     for layer in layers:
         reach = _in_series(reach, stated_reach(layer, *reach.output_size))
