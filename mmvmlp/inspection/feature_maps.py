@@ -26,26 +26,26 @@ def feature_pyramid(model: nn.Module, images: torch.Tensor) -> tuple[torch.Tenso
     return tuple(maps) if is_pyramid else tuple(backbone(images))
 
 
-def pyramid_panels(maps: tuple[torch.Tensor, ...], names: tuple[str, ...]) -> list[Panel]:
+def pyramid_panels(maps: tuple[torch.Tensor, ...], pictures: torch.Tensor) -> list[Panel]:
     """Return a row of panels for each image and level.
 
-    A row has the root mean square over all channels, and the channels that vary most in the image,
-    each from its lowest to its highest value.
+    A row has the image, the root mean square over all channels, and the channels that vary most in
+    the image, each map from its lowest to its highest value.
 
     Args:
         maps: (N, channels, H, W) by level.
-        names: Names of the images.
+        pictures: The images as they are shown, (N, H, W, 3), RGB, uint8.
     """
     panels = []
-    for number, name in enumerate(names):
+    for number, picture in enumerate(pictures):
         for level, of_level in enumerate(maps, start=1):
             features = of_level[number].float()
             height, width = features.shape[1:]
-            title = f'{name}\nlevel {level}, {height}×{width}: all'
-            panels.append(Panel(title, _stretched(features.square().mean(0).sqrt())))
+            panels.append(Panel(f'level {level}, {height}×{width}', picture))
+            panels.append(Panel('all channels', _stretched(features.square().mean(0).sqrt())))
             varied = features.flatten(1).std(1).topk(min(CHANNELS_SHOWN, len(features))).indices
             for channel in varied.tolist():
-                panels.append(Panel(f'\nchannel {channel}', _stretched(features[channel])))
+                panels.append(Panel(f'channel {channel}', _stretched(features[channel])))
     return panels
 
 

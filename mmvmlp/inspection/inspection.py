@@ -31,7 +31,8 @@ JSON_NAME = 'inspection.json'
 FAINTEST = 1e-4
 """Gradient, as a share of the largest, from which receptive fields are drawn."""
 
-Record = list[dict[str, Any]]
+IMAGES_SHOWN = 4
+"""Images of which the feature pyramid is drawn."""
 
 
 def inspect_network(
@@ -102,16 +103,18 @@ def _inspect_receptive_fields(subject: Subject, out_dir: Path) -> dict[str, Any]
                 'square_of_90_percent': most,
             }
         )
+    statistics = whole_map_statistics(subject.backbone)
+    title = 'Influence of pixels on the centre of each map; outline: analytic reach'
     figure = draw_panels(
         panels,
-        'Influence of pixels on the centre of each map; outline: what can have any',
+        f'{title} without {" and ".join(statistics)}' if statistics else title,
         'gradient, largest = 1',
         cmap='magma',
         norm=LogNorm(FAINTEST, 1),
     )
     save_figure(figure, out_dir / 'receptive_fields.png')
     return {
-        'whole_map_statistics': whole_map_statistics(subject.backbone),
+        'whole_map_statistics': statistics,
         'receptive_fields': records,
     }
 
@@ -216,11 +219,15 @@ def _inspect_phases(subject: Subject, out_dir: Path) -> dict[str, Any]:
 
 
 def _inspect_features(subject: Subject, out_dir: Path) -> dict[str, Any]:
-    maps = feature_pyramid(subject.model, subject.images[:4])
-    panels = pyramid_panels(maps, subject.names[:4])
-    title = 'Feature pyramid: root mean square of all channels, and those that vary most'
-    figure = draw_panels(panels, title, panels_per_row=1 + CHANNELS_SHOWN, cmap='viridis')
-    save_figure(figure, out_dir / 'feature_pyramid.png')
+    maps = feature_pyramid(subject.model, subject.images[:IMAGES_SHOWN])
+    if subject.pictures is not None:
+        figure = draw_panels(
+            pyramid_panels(maps, subject.pictures[:IMAGES_SHOWN]),
+            'Feature pyramid: root mean square of all channels, and the channels that vary most',
+            panels_per_row=2 + CHANNELS_SHOWN,
+            cmap='viridis',
+        )
+        save_figure(figure, out_dir / 'feature_pyramid.png')
     return {'pyramid': [list(each.shape[1:]) for each in maps]}
 
 

@@ -134,7 +134,8 @@ def measure_sparsity(backbone: VisionMLP) -> list[Sparsity]:
     blocks = [layer for layer in layers_of(backbone) if layer.is_block]
     for number, layer in enumerate(blocks, start=1):
         for name, weight in layer.module.named_parameters():
-            if weight.ndim < 2:
+            # Each token of a region of Hire-MLP has a bias, so some biases are matrices too.
+            if weight.ndim < 2 or not name.endswith('weight'):
                 continue
             sizes = weight.detach().abs()
             share = float((sizes < THRESHOLD * sizes.max()).float().mean())

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -107,12 +109,13 @@ def _default_shape(backbone: VisionMLP) -> tuple[int, int]:
     return side, side
 
 
-def _normalised(model: nn.Module, images: np.ndarray) -> torch.Tensor:
+def _normalised(model: nn.Module, images: npt.NDArray[np.uint8]) -> torch.Tensor:
     """Normalise BGR images (N, H, W, 3) as a model does it."""
     tensors = torch.from_numpy(images).permute(0, 3, 1, 2)
     if isinstance(model, VisionMLP):
         rgb = tensors.flip(1).float()
         mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
         return (rgb - mean[:, None, None]) / std[:, None, None]
-    prepared: torch.Tensor = model.data_preprocessor({'inputs': list(tensors)})['inputs']
+    preprocessor: Any = model.data_preprocessor
+    prepared: torch.Tensor = preprocessor({'inputs': list(tensors)})['inputs']
     return prepared
