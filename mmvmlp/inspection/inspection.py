@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -196,14 +195,16 @@ def _inspect_phases(subject: Subject, out_dir: Path) -> dict[str, Any]:
     if measured:
         figure = draw_panels(
             [
-                Panel(f'{each.title}, {each.axis}\ncoherence {each.coherence:.2f}', each.directions)
+                Panel(
+                    f'{each.title}, {each.axis}\ncoherence {each.coherence:.2f}', each.first_image
+                )
                 for each in measured
             ],
-            f'Phases: circular mean over channels, {subject.names[0]}',
+            f'Phases of {subject.names[0]}, mean over channels',
             'radians',
-            cmap='twilight',
+            cmap='viridis',
             vmin=0,
-            vmax=2 * math.pi,
+            vmax=max(float(each.first_image.max()) for each in measured),
         )
         save_figure(figure, out_dir / 'phases.png')
     return {
@@ -211,7 +212,7 @@ def _inspect_phases(subject: Subject, out_dir: Path) -> dict[str, Any]:
             {
                 key: value
                 for key, value in dataclasses.asdict(each).items()
-                if key not in ('title', 'directions')
+                if key not in ('title', 'first_image')
             }
             for each in measured
         ]

@@ -1,6 +1,5 @@
 """Phases of Wave-MLP: how the tokens of each block, taken as waves, stand to each other."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +19,7 @@ class Phases:
         name: Name of the branch in the backbone.
         title: Title of its block.
         axis: ``'height'`` or ``'width'``, along which the waves are mixed.
-        directions: Circular mean over channels of the first image's phases, in radians from 0 to
-            2 pi, (H, W).
+        first_image: Mean over channels of the first image's phases, in radians, (H, W).
         mean: Mean phase of all channels, positions and images, in radians.
         deviation: Standard deviation of the phases.
         zero_share: Share of phases of 0, where a wave is its amplitude alone.
@@ -32,7 +30,7 @@ class Phases:
     name: str
     title: str
     axis: str
-    directions: torch.Tensor
+    first_image: torch.Tensor
     mean: float
     deviation: float
     zero_share: float
@@ -71,7 +69,7 @@ def measure_phases(backbone: VisionMLP, images: torch.Tensor) -> list[Phases]:
                     name,
                     title,
                     axis,
-                    waves[0].angle().remainder(2 * math.pi),
+                    phase[0].mean(0),
                     float(phase.mean()),
                     float(phase.std()),
                     float((phase == 0).float().mean()),
