@@ -142,3 +142,34 @@ def measure_sparsity(backbone: VisionMLP) -> list[Sparsity]:
             kind = name.removesuffix('.weight')
             measured.append(Sparsity(f'{layer.name}.{name}', number, kind, share))
     return measured
+
+
+@torch.no_grad()
+def zero_smallest_weights(backbone: VisionMLP, kind: str, share: float) -> int:
+    """Set the smallest weights of each layer of one kind to zero, in place.
+
+    Args:
+        backbone: The backbone.
+        kind: Beginning of the layers' names in their blocks, such as ``'token_mixing'`` or
+            ``'channel_mlp.fc1'``; see :attr:`Sparsity.kind`.
+        share: Share of each layer's weights, from 0 to 1.
+
+    Returns:
+        Number of weights that were set to zero.
+
+    Raises:
+        ValueError: If the share is not accepted, or no layer is of this kind.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f'share={share!r}: a number from 0 to 1 is accepted')
+    kinds = {each.kind for each in measure_sparsity(backbone)}
+    if not any(f'{each}.'.startswith(f'{kind}.') for each in kinds):
+        raise ValueError(f'kind={kind!r}: {", ".join(sorted(kinds))} are accepted')
+    zeroed = 0
+    for each in measure_sparsity(backbone):
+        if f'{each.kind}.'.startswith(f'{kind}.'):
+            weight = backbone.get_parameter(each.name).data
+            smallest = weight.abs().flatten().argsort()[: round(share * weight.numel())]
+            weight.view(-1)[smallest] = 0
+            zeroed += len(smallest)
+    return zeroed

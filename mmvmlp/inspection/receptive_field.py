@@ -27,7 +27,8 @@ class ReceptiveField:
 
     Attributes:
         layer: The layer.
-        gradient: Mean over images of the sum over channels of absolute gradients, (H, W); the
+        gradient: Absolute gradient of a random combination of the output's channels, another for
+            each image, summed over the channels of an image and averaged over images, (H, W); the
             largest is 1.
         reach: The pixels that can influence the centre, (H, W), bool; see
             :mod:`~mmvmlp.inspection.reach`.
@@ -61,12 +62,14 @@ def measure_receptive_fields(backbone: VisionMLP, images: torch.Tensor) -> list[
     layers = layers_of(frozen)
     reaches = layer_reaches(layers, *images.shape[2:])
     images = images.detach().requires_grad_()
-    fields = []
+    fields, generator = [], torch.Generator().manual_seed(0)
     for number, (layer, output) in enumerate(
         zip(layers, outputs_of(frozen, layers, images), strict=True), start=1
     ):
         row, column = (side // 2 for side in output.shape[2:])
-        gradients = _gradient_at(output, images, row, column).abs().sum(1).mean(0)
+        # Not of the channels' sum, which is constant after a layer norm.
+        channels = torch.randn(output.shape[:2], generator=generator, dtype=output.dtype)
+        gradients = _gradient_at(output, images, row, column, channels).abs().sum(1).mean(0)
         centre = tuple(
             int((place + 0.5) * pixels / places)
             for place, pixels, places in zip(
@@ -118,7 +121,10 @@ def gradient_support(
         outputs = outputs_of(positive, layers, images)
     return [
         [
-            _gradient_at(output, images, *position_in(output, position))[0].abs().sum(0) > 0
+            _gradient_at(
+                output, images, *position_in(output, position), torch.ones(output.shape[:2])
+            )[0].sum(0)
+            > 0
             for position in positions
         ]
         for output in outputs
@@ -161,8 +167,12 @@ def _frozen_copy(backbone: VisionMLP) -> VisionMLP:
     return frozen
 
 
-def _gradient_at(output: torch.Tensor, images: torch.Tensor, row: int, column: int) -> torch.Tensor:
-    (gradient,) = torch.autograd.grad(output[:, :, row, column].sum(), images, retain_graph=True)
+def _gradient_at(
+    output: torch.Tensor, images: torch.Tensor, row: int, column: int, channels: torch.Tensor
+) -> torch.Tensor:
+    """Return the gradient of a position's channels, weighted by (N, channels), to the images."""
+    weighted = (output[:, :, row, column] * channels).sum()
+    (gradient,) = torch.autograd.grad(weighted, images, retain_graph=True)
     return gradient
 
 
