@@ -96,7 +96,8 @@ def gradient_support(
     image. Where gradients could vanish or cancel out for other reasons than reach, functions are
     replaced: norms pass their input on, split attention has equal weights (both are constants to
     :mod:`~mmvmlp.inspection.reach`), maxima become means, and the cosine and sine of a phase the
-    phase itself. GELU and ReLU stay, for their inputs are positive.
+    phase itself. GELU and ReLU stay, for their inputs are positive; so do the negative weights of
+    RaftMLP's interpolation, at sizes other than the native one.
 
     Args:
         backbone: The backbone.
@@ -119,12 +120,10 @@ def gradient_support(
     )
     with _PositiveFunctions():
         outputs = outputs_of(positive, layers, images)
+    ones = torch.ones(())
     return [
         [
-            _gradient_at(
-                output, images, *position_in(output, position), torch.ones(output.shape[:2])
-            )[0].sum(0)
-            > 0
+            (_gradient_at(output, images, *position_in(output, position), ones) != 0).any(1)[0]
             for position in positions
         ]
         for output in outputs
@@ -170,7 +169,7 @@ def _frozen_copy(backbone: VisionMLP) -> VisionMLP:
 def _gradient_at(
     output: torch.Tensor, images: torch.Tensor, row: int, column: int, channels: torch.Tensor
 ) -> torch.Tensor:
-    """Return the gradient of a position's channels, weighted by (N, channels), to the images."""
+    """Return the gradient to the images of a position's channels, with weights (N, channels)."""
     weighted = (output[:, :, row, column] * channels).sum()
     (gradient,) = torch.autograd.grad(weighted, images, retain_graph=True)
     return gradient
