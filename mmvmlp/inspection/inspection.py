@@ -265,11 +265,15 @@ def _inspect_classes(subject: Subject, out_dir: Path) -> dict[str, Any]:
             Panel(f'{file}\n{title}', each.drawing)
             for file, title, each in zip(subject.names, titles, mapped, strict=True)
         ],
-        'Grad-CAM of the last block, for the best class',
+        f'Grad-CAM of {mapped[0].layer.title}, for the best class',
         panels_per_row=4,
     )
     save_figure(figure, out_dir / 'class_activation.png')
-    return {'class_activation': [{'label': each.label, 'score': each.score} for each in mapped]}
+    return {
+        'class_activation': [
+            {'label': each.label, 'score': each.score, 'layer': each.layer.name} for each in mapped
+        ]
+    }
 
 
 PARTS: dict[str, Callable[[Subject, Path], dict[str, Any]]] = {

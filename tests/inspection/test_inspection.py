@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmvmlp import MLPMixer, ResMLP, SMLPNet, WaveMLP, build_classifier
+from mmvmlp import S2MLP, MLPMixer, ResMLP, SMLPNet, WaveMLP, build_classifier
 from mmvmlp.inspection.class_activation import map_classes
 from mmvmlp.inspection.inspection import inspect_network
 from mmvmlp.inspection.phases import measure_phases
@@ -69,6 +69,15 @@ def test_classes_are_mapped():
     assert [each.label for each in mapped] == labels.tolist()
     assert [each.score for each in mapped] == pytest.approx(scores.tolist())
     assert all(each.drawing.shape == (64, 96, 3) and each.drawing.any() for each in mapped)
+    # The maps of stages 3 and 4 have 4x6 and 2x3 positions.
+    assert {each.layer.name for each in mapped} == {'stages.2.blocks.3'}
+
+
+def test_images_too_small_for_maps_of_classes_are_refused():
+    classifier = torch.nn.Module()
+    classifier.backbone, classifier.head = S2MLP(S2MLP.small_arch), torch.nn.Identity()
+    with pytest.raises(ValueError, match='images of 42x84 pixels: no block has a map of 4x4'):
+        map_classes(classifier, torch.randn(1, 3, 42, 84), torch.zeros(1, 42, 84, 3))
 
 
 def test_missing_grad_cam_is_named_before_anything_is_written(monkeypatch, tmp_path):
