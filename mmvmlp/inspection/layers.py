@@ -16,13 +16,11 @@ class Layer:
     Attributes:
         name: Name of the module in the backbone.
         title: Name for people, with stages and blocks counted from 1.
-        stage: Number of the stage, from 0; of the stem -1.
         module: The module.
     """
 
     name: str
     title: str
-    stage: int
     module: nn.Module
 
     @property
@@ -45,13 +43,13 @@ def layers_of(backbone: VisionMLP) -> list[Layer]:
 
 
 def _layers(backbone: VisionMLP) -> Iterator[Layer]:
-    yield Layer('stem', 'stem', -1, backbone.stem)
+    yield Layer('stem', 'stem', backbone.stem)
     for number, stage in enumerate(backbone._built_stages()):
         name, title = f'stages.{number}', f'stage {number + 1}'
         if not isinstance(stage.downsample, nn.Identity):
-            yield Layer(f'{name}.downsample', f'{title}, entry', number, stage.downsample)
+            yield Layer(f'{name}.downsample', f'{title}, entry', stage.downsample)
         for index, block in enumerate(stage.blocks):
-            yield Layer(f'{name}.blocks.{index}', f'{title}, block {index + 1}', number, block)
+            yield Layer(f'{name}.blocks.{index}', f'{title}, block {index + 1}', block)
 
 
 def outputs_of(

@@ -97,8 +97,8 @@ def stated_reach(module: nn.Module, height: int, width: int) -> Reach:
         TypeError: If nothing is stated about this kind of layer.
     """
     raise TypeError(
-        f'module is a {type(module).__name__}: no reach is stated for it in '
-        'mmvmlp/inspection/reach.py'
+        f'module is a {type(module).__name__}: no reach is stated for it; state one with '
+        '@mmvmlp.inspection.reach.stated_reach.register, as that module does for others'
     )
 
 

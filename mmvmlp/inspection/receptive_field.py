@@ -5,11 +5,13 @@ Networks" (arXiv 1701.04128), 2016: the gradient of a position to the image, ave
 """
 
 import copy
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from rich.progress import track
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
@@ -63,9 +65,14 @@ def measure_receptive_fields(backbone: VisionMLP, images: torch.Tensor) -> list[
     reaches = layer_reaches(layers, *images.shape[2:])
     images = images.detach().requires_grad_()
     fields, generator = [], torch.Generator().manual_seed(0)
-    for number, (layer, output) in enumerate(
-        zip(layers, outputs_of(frozen, layers, images), strict=True), start=1
-    ):
+    outputs = outputs_of(frozen, layers, images)
+    shown = track(
+        zip(layers, outputs, strict=True),
+        'Receptive fields',
+        total=len(layers),
+        disable=not sys.stdout.isatty(),
+    )
+    for number, (layer, output) in enumerate(shown, start=1):
         row, column = (side // 2 for side in output.shape[2:])
         # Not of the channels' sum, which is constant after a layer norm.
         channels = torch.randn(output.shape[:2], generator=generator, dtype=output.dtype)
