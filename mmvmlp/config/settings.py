@@ -178,7 +178,7 @@ def set_resume(config: Config, checkpoint: str) -> None:
         CheckpointError: If all checkpoints in the work folder are damaged.
     """
     if checkpoint == 'auto':
-        newest = _newest_checkpoint(config)
+        newest = newest_checkpoint(config)
         if newest is None:
             print(f'Nothing to resume in {config.work_dir}: training begins.')
             return
@@ -188,7 +188,13 @@ def set_resume(config: Config, checkpoint: str) -> None:
     config.load_from = checkpoint
 
 
-def _newest_checkpoint(config: Config) -> str | None:
+def newest_checkpoint(config: Config) -> str | None:
+    """Return the newest checkpoint in a config's work folder that is whole, if there is one.
+
+    Raises:
+        FileNotFoundError: If the work folder records a checkpoint that does not exist.
+        CheckpointError: If all checkpoints in the work folder are damaged.
+    """
     settings = dict((config.get('default_hooks') or {}).get('checkpoint') or {})
     by_epoch = settings.get('by_epoch', True)
     name = settings.get('filename_tmpl') or ('epoch_{}.pth' if by_epoch else 'iter_{}.pth')

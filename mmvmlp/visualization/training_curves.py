@@ -57,14 +57,15 @@ def draw_training_curves(scalars_json: Path | Sequence[Path], out_file: Path) ->
 
 def plot_training_log(log: TrainingLog) -> Figure:
     """Plot losses, faint as logged and strong as smoothed, beside AP, if there was a validation."""
-    figure = Figure(figsize=(12, 4.6) if log.metrics else (7, 4.6), dpi=150, layout='constrained')
+    metrics = {name: log.metrics[name] for name in AP_NAMES if name in log.metrics}
+    figure = Figure(figsize=(12, 4.6) if metrics else (7, 4.6), dpi=150, layout='constrained')
     # A figure with its own canvas leaves alone the state that matplotlib.pyplot shares.
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, 2 if log.metrics else 1, squeeze=False)[0]
+    panels = figure.subplots(1, 2 if metrics else 1, squeeze=False)[0]
     _plot_losses(panels[0], log.losses)
-    if log.metrics:
-        _plot_metrics(panels[1], log.metrics)
-    last = max(float(points[-1, 0]) for points in (*log.losses.values(), *log.metrics.values()))
+    if metrics:
+        _plot_metrics(panels[1], metrics)
+    last = max(float(points[-1, 0]) for points in (*log.losses.values(), *metrics.values()))
     for panel in panels:
         panel.set_xlabel('iteration')
         panel.set_xlim(0, last * 1.02)

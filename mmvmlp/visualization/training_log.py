@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 Points = npt.NDArray[np.float64]
 
-METRICS = ('coco/bbox_mAP', 'coco/segm_mAP', 'coco/bbox_mAP_50', 'coco/segm_mAP_50')
-"""The metrics that are read, by mmdet's name."""
+PLACES = ('step', 'iter', 'epoch')
+"""What says where a line belongs, not what was measured."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,14 @@ class TrainingLog:
     Attributes:
         losses: For each loss of the log, iterations and values, shape (N, 2).
         metrics: For each metric of the validations, iterations and values, shape (N, 2).
+        measures: Likewise what else is logged in training: learning rates, times, memory.
+        epoch: The last epoch of training that was logged, or 0 of a run by iterations.
     """
 
     losses: Mapping[str, Points] = field(default_factory=dict)
     metrics: Mapping[str, Points] = field(default_factory=dict)
+    measures: Mapping[str, Points] = field(default_factory=dict)
+    epoch: int = 0
 
 
 def read_training_log(*files: Path) -> TrainingLog:
@@ -43,22 +47,29 @@ def read_training_log(*files: Path) -> TrainingLog:
     """
     losses: dict[str, dict[float, float]] = {}
     metrics: dict[str, dict[float, float]] = {}
+    measures: dict[str, dict[float, float]] = {}
+    epoch = 0
     for file in files:
         train, val = _read_lines(file)
         first = float(train[0]['step'])
-        for series in (*losses.values(), *metrics.values()):
+        for series in (*losses.values(), *metrics.values(), *measures.values()):
             for step in [step for step in series if step >= first]:
                 del series[step]
         for line in train:
             for key, value in line.items():
-                if key == 'loss' or key.startswith('loss_'):
-                    losses.setdefault(key, {})[float(line['step'])] = float(value)
+                is_loss = key == 'loss' or key.startswith('loss_')
+                if key not in PLACES:
+                    series = (losses if is_loss else measures).setdefault(key, {})
+                    series[float(line['step'])] = float(value)
         for step, line in val:
-            for key in set(METRICS) & line.keys():
+            for key in line.keys() - {*PLACES, 'time', 'data_time'}:
                 metrics.setdefault(key, {})[step] = float(line[key])
+        epoch = int(train[-1].get('epoch', 0))
     return TrainingLog(
         {key: _points(series) for key, series in losses.items()},
-        {key: _points(metrics[key]) for key in METRICS if key in metrics},
+        {key: _points(metrics[key]) for key in sorted(metrics)},
+        {key: _points(series) for key, series in measures.items()},
+        epoch,
     )
 
 
@@ -88,7 +99,7 @@ def _read_lines(file: Path) -> tuple[list[dict[str, Any]], list[tuple[float, dic
     for line in lines:
         if 'loss' in line:
             epoch = line.get('epoch', 0)
-        elif set(METRICS) & line.keys():
+        elif 'step' in line:
             # Of a run by epochs mmengine logs the epoch as the step of a validation.
             by_epoch = epoch > 0 and line['step'] <= epoch
             val.append((line['step'] * per_epoch if by_epoch else float(line['step']), line))

@@ -1,0 +1,75 @@
+"""Report on trainings, finished or running: one HTML file to read anywhere, without a network.
+
+It has the differences between the configs, the curves, and, where the work folder has a checkpoint
+and the validation data are there, results by class, kinds of errors, and images.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from mmvmlp.checkpoints import trusted_checkpoints
+from mmvmlp.cli.arguments import add_trust_option
+from mmvmlp.cli.errors import one_clear_error
+from mmvmlp.report.page import write_report
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        'work_dirs', nargs='+', type=Path, metavar='WORK_DIR', help='work folders of trainings'
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        metavar='FILE',
+        help='HTML file to write (default: report.html in the work folder; of several trainings, '
+        'in the current folder)',
+    )
+    parser.add_argument(
+        '--images',
+        type=int,
+        default=200,
+        metavar='N',
+        help='the most validation images to predict, taken evenly; 0 for none (default: 200)',
+    )
+    parser.add_argument(
+        '--data-root', metavar='DIR', help="data folder, in place of the configs' data_root"
+    )
+    parser.add_argument(
+        '--device',
+        default='cuda' if torch.cuda.is_available() else 'cpu',
+        help='cpu, cuda, or cuda:N (default: cuda if a GPU is seen)',
+    )
+    add_trust_option(parser)
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Write a report."""
+    arguments = parse_arguments()
+    folders = arguments.work_dirs
+    out_file = arguments.out or (folders[0] if len(folders) == 1 else Path()) / 'report.html'
+    with one_clear_error():
+        checkpoints = [
+            str(file)
+            for folder in folders
+            for file in folder.glob('*.pth')
+            if arguments.trust_checkpoint
+        ]
+        with trusted_checkpoints(checkpoints):
+            evaluated = write_report(
+                folders,
+                out_file,
+                images=arguments.images,
+                device=arguments.device,
+                data_root=arguments.data_root,
+            )
+    for folder, about in zip(folders, evaluated, strict=True):
+        print(f'{folder}: {about}')
+    print(f'{out_file}: the report')
+    return 0
