@@ -45,7 +45,7 @@ def find_in_classifier(validation: Validation, gallery: int) -> Findings:
         shown = np.concatenate([there[:half], there[-half:]])
     findings = Findings({'accuracy': float(counts.diagonal().sum() / counts.sum())})
     findings.figures = [
-        plot_bars([names[label] for label in shown], shares[shown], title, 'share of images'),
+        plot_bars([names[label] for label in shown], {'': shares[shown]}, title, 'share of images'),
         plot_confusion(counts, names, names, 'Confusions: images'),
     ]
     findings.tables = [

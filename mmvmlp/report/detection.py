@@ -5,9 +5,11 @@ AP is that of COCO, by hotcoco, which computes it as pycocotools does.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from markupsafe import Markup
 from mmengine.structures import InstanceData
 
 from mmvmlp.report.figures import (
@@ -20,6 +22,7 @@ from mmvmlp.report.figures import (
 from mmvmlp.report.findings import (
     Entry,
     Findings,
+    Gallery,
     Table,
     decimal,
     fitting_scale,
@@ -36,6 +39,8 @@ SCORE_THRESHOLD = 0.3
 """Least score of what is drawn, and counts for confusions and for the order of the galleries."""
 
 KINDS = {'bbox': 'box', 'segm': 'mask'}
+"""Kinds of AP, by COCO's name."""
+
 ERRORS = {
     'Cls': ('classification', 'right place, wrong class'),
     'Loc': ('localisation', 'right class, but an IoU of 0.1 to 0.5'),
@@ -77,8 +82,9 @@ def find_in_detector(validation: Validation, gallery: int) -> Findings:
     )
     aps = {kind: _mean(values, (0, 1)) for kind, values in by_class.items()}
     for kind, values in by_class.items():
-        findings.figures += _figures(KINDS[kind], values, aps[kind], names, evaluated[kind])
-    findings.figures += [_confusions(evaluated['bbox'], names)]
+        recalls = np.array(evaluated[kind].params.rec_thrs)
+        findings.figures += _figures(KINDS[kind], values, aps[kind], names, recalls)
+    findings.figures += [_error_bars(evaluated), _confusions(evaluated['bbox'], names)]
     findings.tables += [
         Table(
             'Average precision by class',
@@ -102,7 +108,7 @@ def find_in_detector(validation: Validation, gallery: int) -> Findings:
                 for label in np.argsort(-np.nan_to_num(aps['bbox'], nan=-1), kind='stable')
             ],
         ),
-        *(_errors(KINDS[kind], evaluation) for kind, evaluation in evaluated.items()),
+        _errors(evaluated),
     ]
     findings.galleries = _galleries(validation, gallery, annotations, results, evaluated['bbox'])
     return findings
@@ -196,9 +202,7 @@ def _annotations_and_results(
     return annotations, results
 
 
-def _dataset(
-    validation: Validation, names: list[str], annotations: list[dict[str, Any]]
-) -> COCO:
+def _dataset(validation: Validation, names: list[str], annotations: list[dict[str, Any]]) -> COCO:
     try:
         from hotcoco import COCO
     except ImportError as error:
@@ -214,9 +218,8 @@ def _dataset(
 
 
 def _figures(
-    kind: str, precision: Values, ap: Values, names: list[str], evaluation: COCOeval
-) -> list[Any]:
-    recalls = np.array(evaluation.params.rec_thrs)
+    kind: str, precision: Values, ap: Values, names: list[str], recalls: Values
+) -> list[Markup]:
     order = np.argsort(-np.nan_to_num(ap, nan=-1), kind='stable')
     order = order[~np.isnan(ap[order])]
     title = f'{kind.capitalize()} AP by class'
@@ -226,7 +229,9 @@ def _figures(
         order = np.concatenate([order[:half], order[-half:]])
     mean = _mean(precision, (2,))
     return [
-        plot_bars([names[label] for label in order], ap[order], title, 'AP, IoU 0.5 to 0.95'),
+        plot_bars(
+            [names[label] for label in order], {kind: ap[order]}, title, 'AP, IoU 0.5 to 0.95'
+        ),
         plot_precision_recall(
             {
                 'IoU 0.5': mean[0],
@@ -237,35 +242,45 @@ def _figures(
             recalls,
             f'{kind.capitalize()} precision and recall',
         ),
-        _error_bars(kind, evaluation),
     ]
 
 
-def _error_bars(kind: str, evaluation: COCOeval) -> Any:
-    costs = evaluation.tide_errors()['delta_ap']
+def _error_bars(evaluated: Mapping[str, COCOeval]) -> Markup:
+    costs = {kind: each.tide_errors()['delta_ap'] for kind, each in evaluated.items()}
     return plot_bars(
         [name for name, _ in ERRORS.values()],
-        np.array([costs[key] for key in ERRORS]),
-        f'{kind.capitalize()} errors',
-        'AP50 gained if these were mended',
-        limit=None,
+        {KINDS[kind]: np.array([cost[key] for key in ERRORS]) for kind, cost in costs.items()},
+        'Errors',
+        'AP50 to gain by mending them',
+        of_shares=False,
     )
 
 
-def _errors(kind: str, evaluation: COCOeval) -> Table:
-    errors = evaluation.tide_errors()
+def _errors(evaluated: Mapping[str, COCOeval]) -> Table:
+    errors = {kind: each.tide_errors() for kind, each in evaluated.items()}
     return Table(
-        f'{kind.capitalize()} errors',
-        ['type', 'what it is', 'number', 'AP50 it costs'],
+        'Errors',
         [
-            [name, meaning, str(errors['counts'][key]), decimal(errors['delta_ap'][key])]
+            *('type', 'what it is'),
+            *(f'{KINDS[kind]} {what}' for kind in errors for what in ('errors', 'AP50')),
+        ],
+        [
+            [
+                *(name, meaning),
+                *(
+                    text
+                    for each in errors.values()
+                    for text in (str(each['counts'][key]), decimal(each['delta_ap'][key]))
+                ),
+            ]
             for key, (name, meaning) in ERRORS.items()
         ],
-        'As TIDE (Bolya et al., 2020) names them, over detections of every score.',
+        'Types as TIDE (Bolya et al., 2020) names them, over detections of every score: the number '
+        'of errors, and the AP50 to gain by mending them.',
     )
 
 
-def _confusions(evaluation: COCOeval, names: list[str]) -> Any:
+def _confusions(evaluation: COCOeval, names: list[str]) -> Markup:
     counts = evaluation.confusion_matrix(iou_thr=0.5, min_score=SCORE_THRESHOLD)['matrix']
     return plot_confusion(
         counts,
@@ -281,7 +296,7 @@ def _galleries(
     annotations: list[dict[str, Any]],
     results: list[dict[str, Any]],
     evaluation: COCOeval,
-) -> list[Any]:
+) -> list[Gallery]:
     summary = evaluation.image_diagnostics(iou_thr=0.5, score_thr=SCORE_THRESHOLD)['img_summary']
 
     def quality(number: int) -> tuple[float, float]:

@@ -109,26 +109,44 @@ def plot_series(
 
 
 def plot_bars(
-    names: Sequence[str], values: Values, title: str, label: str, limit: float | None = 1
+    names: Sequence[str],
+    values: Mapping[str, Values],
+    title: str,
+    label: str,
+    *,
+    of_shares: bool = True,
 ) -> Markup:
-    """Plot one bar for each name, the first one on top.
+    """Plot bars for each name, the first name on top.
 
     Args:
         names: What is compared.
-        values: Shape (N,).
+        values: By series, shape (N,).
         title: Of the figure.
         label: Of the values, with their unit.
-        limit: Where the axis of the values ends; None for what they need.
+        of_shares: True for an axis from zero to one.
     """
     with rc_context(STYLE):
-        figure, axes = _figure(title, 1 + 0.2 * len(names))
-        bars = axes.barh(np.arange(len(names)), values, color=SERIES[0], height=0.7)
-        axes.bar_label(bars, fmt='%.3g', padding=3, fontsize=8)
+        figure, axes = _figure(title, 1 + 0.2 * len(names) * max(1, 0.8 * len(values)))
+        thickness = 0.8 / len(values)
+        places = np.arange(len(names)) - 0.4 + thickness / 2
+        for index, (name, lengths) in enumerate(values.items()):
+            bars = axes.barh(
+                places + index * thickness,
+                lengths,
+                color=SERIES[index],
+                height=thickness * 0.9,
+                label=name,
+            )
+            axes.bar_label(bars, fmt='%.3f', padding=3, fontsize=8)
         axes.set_yticks(np.arange(len(names)), [_short(name) for name in names])
         axes.invert_yaxis()
         axes.grid(False, axis='y')
         axes.set_xlabel(label)
-        axes.set_xlim(0, (limit or max(float(values.max(initial=0)), 1e-9)) * 1.12)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
+        longest = max(float(lengths.max(initial=0)) for lengths in values.values())
+        axes.set_xlim(0, 1.12 * (1 if of_shares else longest or 1))
+        if len(values) > 1:
+            _legend(figure, len(values))
         return _svg(figure, title)
 
 

@@ -38,6 +38,11 @@ MEASURES = {
 }
 """Titles and units of what mmengine logs beside losses."""
 
+METRIC_NAMES = {
+    **AP_NAMES,
+    'coco/bbox_mAP_75': 'box AP at IoU 0.75',
+    'coco/segm_mAP_75': 'mask AP at IoU 0.75',
+}
 BY_SIZE = ('_s', '_m', '_l')
 
 
@@ -117,7 +122,7 @@ def _table(runs: Sequence[Run], columns: Sequence[Mapping[str, str]]) -> Table:
     keys = dict.fromkeys(key for column in columns for key in column)
     return Table(
         '',
-        ['', *(run.name for run in runs)],
+        ['', *(run.name for run in runs)] if len(runs) > 1 else [],
         [[key, *(column.get(key, '') for column in columns)] for key in keys],
     )
 
@@ -144,7 +149,7 @@ def _overview(run: Run, evaluation: Evaluation) -> dict[str, str]:
     facts['evaluated here'] = evaluation.about
     if evaluation.findings is not None:
         for name, value in evaluation.findings.metrics.items():
-            facts[name] = f'{value:.4f}'
+            facts[f'evaluated here: {name}'] = f'{value:.4f}'
     return facts
 
 
@@ -197,9 +202,7 @@ def _curves_of_one(run: Run) -> list[Markup]:
         for name, points in parts.items()
         if name.rpartition('.')[2].startswith('loss')
     }
-    figures = [
-        plot_series(dict(list(losses.items())[:LINES]), 'Losses', 'loss', smoothed=True)
-    ]
+    figures = [plot_series(dict(list(losses.items())[:LINES]), 'Losses', 'loss', smoothed=True)]
     scales: dict[str, dict[str, Points]] = {}
     for name, points in run.log.metrics.items():
         if not name.endswith(BY_SIZE):
@@ -228,4 +231,4 @@ def _of_all(runs: Sequence[Run], kind: str, name: str) -> dict[str, Points]:
 
 
 def _metric(name: str) -> str:
-    return AP_NAMES.get(name, name.rpartition('/')[2].replace('_', ' '))
+    return METRIC_NAMES.get(name, name.rpartition('/')[2].replace('_', ' '))

@@ -69,7 +69,7 @@ def find_in_segmentor(validation: Validation, gallery: int) -> Findings:
     findings.figures = [
         plot_bars(
             [each['name'] for each in shown],
-            np.array([each['IoU'] for each in shown]),
+            {'IoU': np.array([each['IoU'] for each in shown])},
             title,
             'IoU',
         ),
