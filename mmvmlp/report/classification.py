@@ -8,6 +8,7 @@ from mmvmlp.report.figures import NAMED_CLASSES, plot_bars, plot_confusion
 from mmvmlp.report.findings import (
     Entry,
     Findings,
+    NotEvaluatedError,
     Table,
     decimal,
     image_address,
@@ -23,9 +24,14 @@ def find_in_classifier(validation: Validation, gallery: int) -> Findings:
     Args:
         validation: Its images and model.
         gallery: The most images in each of the galleries.
+
+    Raises:
+        NotEvaluatedError: If images have several labels.
     """
     labels, guesses, scores, rights = {}, {}, {}, {}
     for number, sample in validation.predictions():
+        if len(sample.gt_label) != 1:
+            raise NotEvaluatedError('images with one label each are evaluated')
         each = sample.pred_score.cpu().numpy()
         labels[number] = int(sample.gt_label[0])
         guesses[number] = int(each.argmax())
@@ -43,7 +49,7 @@ def find_in_classifier(validation: Validation, gallery: int) -> Findings:
         half = NAMED_CLASSES // 2
         title += f', best and worst {half}'
         shown = np.concatenate([there[:half], there[-half:]])
-    findings = Findings({'accuracy': float(counts.diagonal().sum() / counts.sum())})
+    findings = Findings({'accuracy (%)': 100 * float(counts.diagonal().sum() / counts.sum())})
     findings.figures = [
         plot_bars([names[label] for label in shown], {'': shares[shown]}, title, 'share of images'),
         plot_confusion(counts, names, names, 'Confusions: images'),

@@ -23,6 +23,7 @@ from mmvmlp.report.findings import (
     Entry,
     Findings,
     Gallery,
+    NotEvaluatedError,
     Table,
     decimal,
     fitting_scale,
@@ -61,12 +62,13 @@ def find_in_detector(validation: Validation, gallery: int) -> Findings:
 
     Raises:
         ImportError: If hotcoco is missing.
-        ValueError: If the model gives no boxes.
+        NotEvaluatedError: If the model gives no boxes.
     """
     names = validation.class_names
     annotations, results = _annotations_and_results(validation)
     truth = _dataset(validation, names, annotations)
-    kinds = [kind for kind in KINDS if kind == 'bbox' or 'segmentation' in (results or [{}])[0]]
+    with_masks = bool(results) and all('segmentation' in each for each in (*annotations, *results))
+    kinds = ['bbox', 'segm'] if with_masks else ['bbox']
     evaluated = {kind: evaluate_coco(truth, results, kind) for kind in kinds}
     findings = Findings(
         {
@@ -166,9 +168,8 @@ def _annotations_and_results(
     results: list[dict[str, Any]] = []
     for number, sample in validation.predictions():
         if 'pred_instances' not in sample or 'bboxes' not in sample.pred_instances:
-            raise ValueError(
-                f'{type(validation.model).__name__} gives no boxes: models that detect objects are '
-                'evaluated'
+            raise NotEvaluatedError(
+                f'{type(validation.model).__name__} gives no boxes, which are what is evaluated'
             )
         for instance in validation.info(number)['instances']:
             left, top, right, bottom = instance['bbox']
@@ -207,7 +208,7 @@ def _dataset(validation: Validation, names: list[str], annotations: list[dict[st
         from hotcoco import COCO
     except ImportError as error:
         raise ImportError(
-            'hotcoco, which evaluates detections, is missing: pip install mmvmlp[report]'
+            'hotcoco, which evaluates detections, is missing: pip install mmvmlp[demo]'
         ) from error
     images = []
     for number in validation.indices:
@@ -238,7 +239,7 @@ def _figures(
                 'IoU 0.75': mean[5],
                 'mean of IoU 0.5 to 0.95': _mean(mean, (0,)),
             },
-            {name: precision[0, :, label] for label, name in enumerate(names)},
+            list(precision[0].T),
             recalls,
             f'{kind.capitalize()} precision and recall',
         ),
@@ -306,6 +307,7 @@ def _galleries(
 
     def draw(number: int) -> Entry:
         image = validation.image(number)
+        objects = [each for each in annotations if not each['iscrowd']]
         shown = [result for result in results if result['score'] >= SCORE_THRESHOLD]
         drawings = [
             image_address(
@@ -316,7 +318,7 @@ def _galleries(
                     fitting_scale(image),
                 )
             )
-            for given in (annotations, shown)
+            for given in (objects, shown)
         ]
         name = validation.caption(number)
         caption = f'{name}: F1 {quality(number)[0]:.2f}'

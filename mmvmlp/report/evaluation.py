@@ -11,7 +11,7 @@ from mmvmlp.config.required_files import check_data
 from mmvmlp.config.settings import newest_checkpoint
 from mmvmlp.report.classification import find_in_classifier
 from mmvmlp.report.detection import find_in_detector
-from mmvmlp.report.findings import Findings
+from mmvmlp.report.findings import Findings, NotEvaluatedError
 from mmvmlp.report.runs import Run
 from mmvmlp.report.segmentation import find_in_segmentor
 from mmvmlp.report.validation import Validation, prepare_validation
@@ -77,7 +77,10 @@ def evaluate_run(
             raise
         return Evaluation(None, f'Not evaluated: {error}')
     validation = prepare_validation(config, checkpoint, images, device)
-    findings = FINDERS[config.default_scope](validation, gallery)
+    try:
+        findings = FINDERS[config.default_scope](validation, gallery)
+    except NotEvaluatedError as error:
+        return Evaluation(None, f'Not evaluated: {error}.')
     return Evaluation(
         findings,
         f'{Path(checkpoint).name} on {len(validation.indices)} of {len(validation.dataset)} '

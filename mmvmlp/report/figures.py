@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from io import StringIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,7 @@ VARIABLES = {
 LINE_STYLES = ('-', '--', ':', '-.')
 STYLE = {
     'svg.fonttype': 'none',
+    'text.parse_math': False,
     'font.size': 9,
     'axes.titlesize': 10,
     'legend.fontsize': 8.5,
@@ -61,7 +63,7 @@ NAMED_CLASSES = 40
 """With more classes, a figure has no room for their names."""
 
 
-def line_style(index: int) -> dict[str, str]:
+def line_style(index: int) -> dict[str, Any]:
     """Return the colour and the dashes of the line of a run, or of another series."""
     return {
         'color': SERIES[index % len(SERIES)],
@@ -96,8 +98,15 @@ def plot_series(
             if smoothed:
                 axes.plot(points[:, 0], values, alpha=0.25, linewidth=1, **style)
                 values = smooth(values, 2 * round(len(points) * SMOOTHING_SHARE / 2) + 1)
-            marked = {'marker': 'o', 'markersize': 4} if markers or len(points) == 1 else {}
-            axes.plot(points[:, 0], values, linewidth=1.6, label=name, **marked, **style)
+            marker = 'o' if markers or len(points) == 1 else None
+            axes.plot(
+                *(points[:, 0], values),
+                **style,
+                linewidth=1.6,
+                label=name,
+                marker=marker,
+                markersize=4,
+            )
         axes.set_xlabel('iteration')
         axes.set_ylabel(label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
@@ -151,27 +160,28 @@ def plot_bars(
 
 
 def plot_precision_recall(
-    curves: Mapping[str, Values], by_class: Mapping[str, Values], recalls: Values, title: str
+    curves: Mapping[str, Values], by_class: Sequence[Values], recalls: Values, title: str
 ) -> Markup:
     """Plot precision over recall.
 
     Args:
         curves: Means over the classes, by name, shape (R,).
-        by_class: The curves of the classes, which are drawn faintly.
+        by_class: The curves of the classes at IoU 0.5, which are drawn faintly.
         recalls: Shape (R,).
         title: Of the figure.
     """
     with rc_context(STYLE):
         figure, axes = _figure(title, 3.6)
-        for values in by_class.values():
-            axes.plot(recalls, values, color=FAINT_INK, linewidth=0.7, alpha=0.35)
+        for index, values in enumerate(by_class):
+            label = None if index else 'each class, IoU 0.5'
+            axes.plot(recalls, values, color=FAINT_INK, linewidth=0.7, alpha=0.35, label=label)
         for index, (name, values) in enumerate(curves.items()):
             axes.plot(recalls, values, linewidth=1.8, label=name, **line_style(index))
         axes.set_xlabel('recall')
         axes.set_ylabel('precision')
         axes.set_xlim(0, 1.01)
         axes.set_ylim(0, 1.03)
-        _legend(figure, len(curves))
+        _legend(figure, len(curves) + 1)
         return _svg(figure, title)
 
 
@@ -194,10 +204,9 @@ def plot_confusion(
         axes.set_ylabel('annotated')
         if max(counts.shape) <= NAMED_CLASSES:
             size = 8 if len(rows) <= 20 else 5.5
-            turn = {'rotation': 90} if max(map(len, columns)) > 2 else {}
-            axes.set_xticks(
-                np.arange(len(columns)), [_short(n) for n in columns], fontsize=size, **turn
-            )
+            axes.set_xticks(np.arange(len(columns)), [_short(name) for name in columns])
+            for label in axes.get_xticklabels():
+                label.set(fontsize=size, rotation=90 if len(label.get_text()) > 2 else 0)
             axes.set_yticks(np.arange(len(rows)), [_short(name) for name in rows], fontsize=size)
         if max(counts.shape) <= 12:
             for (row, column), share in np.ndenumerate(shares):

@@ -18,6 +18,10 @@ GALLERY_SIDE = 400
 """Longer side in pixels of an image of a gallery."""
 
 
+class NotEvaluatedError(ValueError):
+    """Models or data of this kind are not evaluated."""
+
+
 @dataclass(frozen=True)
 class Table:
     """A table whose first column has names.

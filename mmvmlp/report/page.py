@@ -111,6 +111,7 @@ def render(runs: Sequence[Run], evaluations: Sequence[Evaluation]) -> str:
         overview=_table(runs, [_overview(*pair) for pair in zip(runs, evaluations, strict=True)]),
         differences=_differences(runs),
         curves=_curves(runs),
+        has_memory=any('memory' in run.log.measures for run in runs),
         data=_table(runs, [_data(run.config) for run in runs]),
         machines=_table(runs, [run.environment for run in runs]),
         configs=[run.config.pretty_text for run in runs],
@@ -142,10 +143,10 @@ def _overview(run: Run, evaluation: Evaluation) -> dict[str, str]:
     for name, points in run.log.metrics.items():
         if not name.endswith(BY_SIZE):
             best = points[points[:, 1].argmax()]
-            value = f'{points[-1, 1]:.4g}'
+            shown = f'{points[-1, 1]:.4g}'
             if best[1] > points[-1, 1]:
-                value += f' (best {best[1]:.4g} at iteration {best[0]:.0f})'
-            facts[f'validation: {_metric(name)}'] = value
+                shown += f' (best {best[1]:.4g} at iteration {best[0]:.0f})'
+            facts[f'validation: {_metric(name)}'] = shown
     facts['evaluated here'] = evaluation.about
     if evaluation.findings is not None:
         for name, value in evaluation.findings.metrics.items():

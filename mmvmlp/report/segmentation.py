@@ -5,6 +5,8 @@ IoU is over the pixels of all images, by hotcoco, as mmsegmentation computes it.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -39,12 +41,12 @@ def find_in_segmentor(validation: Validation, gallery: int) -> Findings:
         from hotcoco.semantic import SemanticEval
     except ImportError as error:
         raise ImportError(
-            'hotcoco, which evaluates segmentations, is missing: pip install mmvmlp[report]'
+            'hotcoco, which evaluates segmentations, is missing: pip install mmvmlp[demo]'
         ) from error
     names = validation.class_names
     whole = SemanticEval(names, ignore_index=IGNORED)
     quality: dict[int, float] = {}
-    maps = {}
+    maps: dict[int, list[Any]] = {}
     for number, sample in validation.predictions():
         pair = [
             pixels.data[0].cpu().numpy().astype(np.uint16)
@@ -65,7 +67,7 @@ def find_in_segmentor(validation: Validation, gallery: int) -> Findings:
         half = NAMED_CLASSES // 2
         title += f', best and worst {half}'
         shown = [*there[:half], *there[-half:]]
-    findings = Findings({name: found[name] for name in ('mIoU', 'mAcc', 'aAcc')})
+    findings = Findings({f'{name} (%)': 100 * found[name] for name in ('mIoU', 'mAcc', 'aAcc')})
     findings.figures = [
         plot_bars(
             [each['name'] for each in shown],
@@ -93,7 +95,7 @@ def find_in_segmentor(validation: Validation, gallery: int) -> Findings:
         ]
         drawings = []
         for encoded in maps[number]:
-            pixels = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
+            pixels: Any = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
             # With a class of its own for what is not annotated.
             labelled = np.where(pixels == IGNORED, len(names), pixels).astype(np.uint16)
             colours = [*palette, GREY] if len(palette) == len(names) else palette
