@@ -1,4 +1,4 @@
-"""Train, evaluate and draw a Mask R-CNN with a Hire-MLP backbone on the digit scenes.
+"""Train, evaluate and draw a Mask R-CNN with a Hire-MLP backbone on the digit scenes, and report.
 
 Data and results go into the current folder.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.datasets.digit_scenes import make_digit_scenes
 from mmvmlp.output_files import write_atomically
+from mmvmlp.report.page import write_report
 from mmvmlp.visualization.contact_sheet import draw_contact_sheet
 from mmvmlp.visualization.training_curves import draw_training_curves
 
@@ -61,6 +62,8 @@ def main() -> int:
     draw_contact_sheet(CONFIG, checkpoint, sheet, score_threshold=0.5)
     scalars = max(WORK_DIR.glob('*/vis_data/scalars.json'))
     draw_training_curves(scalars, curves)
+    report = WORK_DIR / 'report.html'
+    write_report([WORK_DIR], report)
 
     metrics = {name: round(measured[f'coco/{name}'], 4) for name in METRICS}
     metrics['seconds_train'] = round(seconds_train, 1)
@@ -76,6 +79,7 @@ def main() -> int:
         f'  {checkpoint}: the detector\n'
         'Next, the detector on images of your choice:\n'
         f'  {mmvmlp} predict {DATA}/val2017 --config {CONFIG} '
-        f'--checkpoint {checkpoint} --out-dir work_dirs/predictions'
+        f'--checkpoint {checkpoint} --out-dir work_dirs/predictions\n'
+        f'All of it in one page, for a browser: {report}'
     )
     return 0

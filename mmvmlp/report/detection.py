@@ -48,7 +48,7 @@ ERRORS = {
     'Both': ('both', 'wrong class, and an IoU of 0.1 to 0.5'),
     'Dupe': ('duplicate', 'another, better detection has the object'),
     'Bkg': ('background', 'no object there'),
-    'Miss': ('missed', 'an object without any of these'),
+    'Miss': ('missed', 'an object without a detection or an error of the first two types'),
 }
 """Types of errors by their names in TIDE (Bolya et al., 2020)."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -115,6 +116,9 @@ def _read_run(folder: Path, name: str) -> Run:
             f'work folder {str(folder)!r} has no */{SCALARS} with losses: the work folder of a '
             'training is accepted, after its first line of the log'
         )
+    # One that began anew in the same folder replaces what was there before.
+    steps = [_first_step(file) for file in logs]
+    logs = logs[len(steps) - 1 - steps[::-1].index(min(steps)) :]
     config = load_config(logs[-1].with_name('config.py'))
     config.work_dir = str(folder)
     first, last = logs[0].parents[1], logs[-1].parents[1]
@@ -126,6 +130,11 @@ def _read_run(folder: Path, name: str) -> Run:
         environment=_environment(last / f'{last.name}.log'),
         started=_time_of(first),
     )
+
+
+def _first_step(scalars: Path) -> int:
+    with scalars.open(encoding='utf-8') as lines:
+        return int(next(json.loads(line)['step'] for line in lines if '"loss":' in line))
 
 
 def differences(runs: Sequence[Run]) -> dict[str, list[Any]]:

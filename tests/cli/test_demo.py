@@ -92,8 +92,10 @@ def test_writes_what_it_names(demo, tmp_path, capfd):
         assert 0 < metrics['seconds_train'] < metrics['seconds_total']
         assert 'Average Precision  (AP) @[ IoU=0.50:0.95' in output
         named = [word.rstrip(':') for word in output.split() if str(tmp_path / 'work') in word]
-        files = {Path(name) for name in named if Path(name).suffix in ('.json', '.png', '.pth')}
-        assert len(files) >= 4
+        kinds = ('.html', '.json', '.png', '.pth')
+        files = {Path(name) for name in named if Path(name).suffix in kinds}
+        assert len(files) >= 5
+        assert output.rstrip().endswith('report.html')
         for file in files:
             assert file.is_file(), file
             if file.suffix == '.png':
