@@ -114,7 +114,6 @@ def render(runs: Sequence[Run], evaluations: Sequence[Evaluation]) -> str:
         has_memory=any('memory' in run.log.measures for run in runs),
         data=_table(runs, [_data(run.config) for run in runs]),
         machines=_table(runs, [run.environment for run in runs]),
-        configs=[run.config.pretty_text for run in runs],
     )
 
 

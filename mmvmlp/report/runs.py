@@ -36,6 +36,7 @@ class Run:
         name: What the report calls it.
         folder: Its work folder.
         config: The config of its last start; ``work_dir`` is the folder's present place.
+        config_text: What its file has.
         log: What it logged.
         environment: Versions, devices and seed, as mmengine logged them, by mmengine's names.
         started: When it started first.
@@ -44,6 +45,7 @@ class Run:
     name: str
     folder: Path
     config: Config
+    config_text: str
     log: TrainingLog
     environment: Mapping[str, str]
     started: datetime
@@ -119,13 +121,15 @@ def _read_run(folder: Path, name: str) -> Run:
     # One that began anew in the same folder replaces what was there before.
     steps = [_first_step(file) for file in logs]
     logs = logs[len(steps) - 1 - steps[::-1].index(min(steps)) :]
-    config = load_config(logs[-1].with_name('config.py'))
+    config_file = logs[-1].with_name('config.py')
+    config = load_config(config_file)
     config.work_dir = str(folder)
     first, last = logs[0].parents[1], logs[-1].parents[1]
     return Run(
         name=name,
         folder=folder,
         config=config,
+        config_text=config_file.read_text(encoding='utf-8'),
         log=read_training_log(*logs),
         environment=_environment(last / f'{last.name}.log'),
         started=_time_of(first),
