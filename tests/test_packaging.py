@@ -67,6 +67,7 @@ def test_wheel_asks_for_no_openmmlab_package(wheel):
     assert 'mmvmlp/doctor/rules/__init__.py' in names
     assert 'mmvmlp/backbones/__init__.py' in names
     assert 'mmvmlp/py.typed' in names
+    assert 'mmvmlp/report/page.html.jinja' in names
     # Studies, development and tests stay in the checkout.
     assert {name.partition('/')[0] for name in names if '.dist-info/' not in name} == {'mmvmlp'}
 
@@ -190,7 +191,7 @@ train_cfg = dict(max_iters=1, val_interval=1)
 @pytest.mark.slow
 def test_the_extras_are_needed_for_the_demo_only(run_installed):
     # mmdet imports pycocotools and tqdm itself, and mmpretrain scikit-learn.
-    hidden = 'pycocotools sklearn tqdm'
+    hidden = 'hotcoco pycocotools sklearn tqdm'
     program = """
         import importlib, mmengine, pathlib, mmvmlp
         configs = pathlib.Path(mmvmlp.__file__).with_name('.mim') / 'configs'

@@ -259,25 +259,23 @@ def _error_bars(evaluated: Mapping[str, COCOeval]) -> Markup:
 
 def _errors(evaluated: Mapping[str, COCOeval]) -> Table:
     errors = {kind: each.tide_errors() for kind, each in evaluated.items()}
+    meanings = '; '.join(f'{name}: {meaning}' for name, meaning in ERRORS.values())
     return Table(
         'Errors',
-        [
-            *('type', 'what it is'),
-            *(f'{KINDS[kind]} {what}' for kind in errors for what in ('errors', 'AP50')),
-        ],
+        ['type', *(f'{KINDS[kind]} {what}' for kind in errors for what in ('errors', 'AP50'))],
         [
             [
-                *(name, meaning),
+                name,
                 *(
                     text
                     for each in errors.values()
                     for text in (str(each['counts'][key]), decimal(each['delta_ap'][key]))
                 ),
             ]
-            for key, (name, meaning) in ERRORS.items()
+            for key, (name, _) in ERRORS.items()
         ],
-        'Types as TIDE (Bolya et al., 2020) names them, over detections of every score: the number '
-        'of errors, and the AP50 to gain by mending them.',
+        'The number of errors, and the AP50 to gain by mending them, over detections of every '
+        f'score. Types as TIDE (Bolya et al., 2020) has them. {meanings[0].upper()}{meanings[1:]}.',
     )
 
 
