@@ -12,6 +12,7 @@ import numpy as np
 from markupsafe import Markup
 from mmengine.structures import InstanceData
 
+from mmvmlp.inference.run_lengths import encode_mask
 from mmvmlp.report.figures import (
     NAMED_CLASSES,
     Values,
@@ -162,8 +163,6 @@ def _annotations_and_results(
     validation: Validation,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return annotations and predictions in COCO's format, with labels as categories."""
-    from pycocotools import mask as coco_mask
-
     annotations: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
     for number, sample in validation.predictions():
@@ -193,12 +192,7 @@ def _annotations_and_results(
                 'score': float(found.scores[index]),
             }
             if 'masks' in found:
-                mask = np.asfortranarray(found.masks[index], dtype=np.uint8)
-                encoded = coco_mask.encode(mask)
-                result['segmentation'] = {
-                    'size': list(encoded['size']),
-                    'counts': encoded['counts'].decode('ascii'),
-                }
+                result['segmentation'] = encode_mask(found.masks[index])
             results.append(result)
     return annotations, results
 
@@ -335,15 +329,16 @@ def _instances(given: list[dict[str, Any]], shape: tuple[int, ...]) -> InstanceD
     if given and 'score' in given[0]:
         instances.scores = np.array([each['score'] for each in given])
     if given and all('segmentation' in each for each in given):
-        instances.masks = np.stack([_mask(each['segmentation'], shape) for each in given])
+        instances.masks = [_run_lengths(each['segmentation'], shape) for each in given]
     return instances
 
 
-def _mask(segmentation: Any, shape: tuple[int, ...]) -> Any:
+def _run_lengths(segmentation: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Return a mask of any of COCO's formats as compressed run lengths."""
     from pycocotools import mask as coco_mask
 
     if isinstance(segmentation, list):
         segmentation = coco_mask.merge(coco_mask.frPyObjects(segmentation, *shape[:2]))
     elif isinstance(segmentation['counts'], list):
         segmentation = coco_mask.frPyObjects(segmentation, *shape[:2])
-    return coco_mask.decode(segmentation).astype(bool)
+    return dict(segmentation)
