@@ -60,7 +60,7 @@ def evaluate_run(
     """
     config = run.config
     if not images:
-        return Evaluation(None, 'Not evaluated, as was wished.')
+        return Evaluation(None, 'Not evaluated: no images were asked for.')
     if data_root is not None:
         set_data_root(config, data_root)
     if config.get('default_scope') not in FINDERS:

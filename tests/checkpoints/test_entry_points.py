@@ -167,6 +167,14 @@ class OtherRun(Run):
             *('--work-dir', self.work_dir),
         )
 
+    def report(self, file):
+        records = self.work_dir / '20260101_000000/vis_data'
+        records.mkdir(parents=True)
+        (records / 'scalars.json').write_text('{"loss": 1.0, "epoch": 1, "step": 1}\n')
+        Config.fromfile(self.config).dump(records / 'config.py')
+        shutil.copy(file, self.work_dir / 'epoch_1.pth')
+        self.command('report', self.work_dir, '--data-root', self.data, '--device', 'cpu')
+
     def check_config(self, file):
         self.command(
             *('check_config', self.config, '--data-root', self.data),
@@ -251,6 +259,7 @@ ARGUMENTS = {
     'test checkpoint': 'test',
     'test --exported': 'exported',
     'predict --checkpoint': 'predict',
+    'report work_dirs': 'report',
     'convert source': 'convert',
     'verify checkpoint': 'verify',
     'publish checkpoint': 'publish',
