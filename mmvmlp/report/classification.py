@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmvmlp.report.figures import NAMED_CLASSES, plot_bars, plot_confusion
+from mmvmlp.report.figures import NAMED_CLASSES, plot_bars
 from mmvmlp.report.findings import (
     Entry,
     Findings,
     NotEvaluatedError,
     Table,
+    confusions,
     decimal,
     image_address,
     worst_and_best,
@@ -50,16 +51,18 @@ def find_in_classifier(validation: Validation, gallery: int) -> Findings:
         title += f', best and worst {half}'
         shown = np.concatenate([there[:half], there[-half:]])
     findings = Findings({'accuracy (%)': 100 * float(counts.diagonal().sum() / counts.sum())})
+    matrix, confused = confusions(counts, names, names, 'Confusions: images')
     findings.figures = [
         plot_bars([names[label] for label in shown], {'': shares[shown]}, title, 'share of images'),
-        plot_confusion(counts, names, names, 'Confusions: images'),
+        matrix,
     ]
     findings.tables = [
         Table(
             'Accuracy by class',
             ['class', 'images', 'accuracy'],
             [[names[label], str(totals[label]), decimal(shares[label])] for label in order],
-        )
+        ),
+        *confused,
     ]
 
     def draw(number: int) -> Entry:

@@ -17,7 +17,6 @@ from mmvmlp.report.figures import (
     NAMED_CLASSES,
     Values,
     plot_bars,
-    plot_confusion,
     plot_precision_recall,
 )
 from mmvmlp.report.findings import (
@@ -26,6 +25,7 @@ from mmvmlp.report.findings import (
     Gallery,
     NotEvaluatedError,
     Table,
+    confusions,
     decimal,
     fitting_scale,
     image_address,
@@ -87,7 +87,8 @@ def find_in_detector(validation: Validation, gallery: int) -> Findings:
     for kind, values in by_class.items():
         recalls = np.array(evaluated[kind].params.rec_thrs)
         findings.figures += _figures(KINDS[kind], values, aps[kind], names, recalls)
-    findings.figures += [_error_bars(evaluated), _confusions(evaluated['bbox'], names)]
+    matrix, confused = _confusions(evaluated['bbox'], names)
+    findings.figures += [_error_bars(evaluated), matrix]
     findings.tables += [
         Table(
             'Average precision by class',
@@ -112,6 +113,7 @@ def find_in_detector(validation: Validation, gallery: int) -> Findings:
             ],
         ),
         _errors(evaluated),
+        *confused,
     ]
     findings.galleries = _galleries(validation, gallery, annotations, results, evaluated['bbox'])
     return findings
@@ -273,9 +275,9 @@ def _errors(evaluated: Mapping[str, COCOeval]) -> Table:
     )
 
 
-def _confusions(evaluation: COCOeval, names: list[str]) -> Markup:
+def _confusions(evaluation: COCOeval, names: list[str]) -> tuple[Markup, list[Table]]:
     counts = evaluation.confusion_matrix(iou_thr=0.5, min_score=SCORE_THRESHOLD)['matrix']
-    return plot_confusion(
+    return confusions(
         counts,
         [*names, 'no object'],
         [*names, 'missed'],

@@ -62,6 +62,9 @@ SHADES = LinearSegmentedColormap.from_list('shades', [f'{SERIES[0]}00', f'{SERIE
 NAMED_CLASSES = 40
 """With more classes, a figure has no room for their names."""
 
+COUNTED_CLASSES = 12
+"""With more classes, a confusion matrix has no room for numbers."""
+
 
 def line_style(index: int) -> dict[str, Any]:
     """Return the colour and the dashes of the line of a run, or of another series."""
@@ -91,9 +94,11 @@ def plot_series(
         from_zero: True to let the axis begin at zero.
     """
     with rc_context(STYLE):
-        figure, axes = _figure(title, 3.2)
+        # Space for the names below, two in a row.
+        figure, axes = _figure(title, 2.7 + 0.2 * (-(-len(series) // 2)))
         for index, (name, points) in enumerate(series.items()):
             style = line_style(index)
+            points = points[np.isfinite(points[:, 1])]
             values = points[:, 1]
             if smoothed:
                 axes.plot(points[:, 0], values, alpha=0.25, linewidth=1, **style)
@@ -109,6 +114,7 @@ def plot_series(
             )
         axes.set_xlabel('iteration')
         axes.set_ylabel(label)
+        axes.set_xlim(0, 1.02 * max(float(points[-1, 0]) for points in series.values()))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         if from_zero:
             axes.set_ylim(bottom=0)
@@ -200,15 +206,16 @@ def plot_confusion(
     with rc_context({**STYLE, 'axes.grid': False}):
         figure, axes = _figure(title, 4.6)
         axes.imshow(shares, cmap=SHADES, vmin=0, vmax=1, interpolation='nearest', aspect='auto')
-        axes.set_xlabel('predicted')
-        axes.set_ylabel('annotated')
-        if max(counts.shape) <= NAMED_CLASSES:
+        named = max(counts.shape) <= NAMED_CLASSES
+        axes.set_xlabel('predicted' if named else 'predicted, number of the class')
+        axes.set_ylabel('annotated' if named else 'annotated, number of the class')
+        if named:
             size = 8 if len(rows) <= 20 else 5.5
             axes.set_xticks(np.arange(len(columns)), [_short(name) for name in columns])
             for label in axes.get_xticklabels():
                 label.set(fontsize=size, rotation=90 if len(label.get_text()) > 2 else 0)
             axes.set_yticks(np.arange(len(rows)), [_short(name) for name in rows], fontsize=size)
-        if max(counts.shape) <= 12:
+        if max(counts.shape) <= COUNTED_CLASSES:
             for (row, column), share in np.ndenumerate(shares):
                 if counts[row, column]:
                     axes.text(

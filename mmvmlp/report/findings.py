@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from io import BytesIO
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 from markupsafe import Markup
 from PIL import Image
 
+from mmvmlp.report.figures import COUNTED_CLASSES, plot_confusion
 from mmvmlp.visualization.drawing import ImageArray
 
+LISTED_CONFUSIONS = 20
 GALLERY_QUALITY = 82
 GALLERY_SIDE = 400
 """Longer side in pixels of an image of a gallery."""
@@ -99,6 +103,36 @@ def worst_and_best(
         for title, chosen in (('Worst', worst), ('Best', best))
     ]
     return [gallery for gallery in galleries if gallery.entries]
+
+
+def confusions(
+    counts: npt.NDArray[np.uint64], rows: Sequence[str], columns: Sequence[str], title: str
+) -> tuple[Markup, list[Table]]:
+    """Show a confusion matrix: a figure, and where that has no numbers a table of the largest.
+
+    Args:
+        counts: Shape (rows, columns); what stands on the diagonal is right.
+        rows: What is annotated.
+        columns: What is predicted.
+        title: Of the figure.
+    """
+    figure = plot_confusion(counts, rows, columns, title)
+    if max(counts.shape) <= COUNTED_CLASSES:
+        return figure, []
+    wrong = counts.astype(np.int64)
+    np.fill_diagonal(wrong, 0)
+    largest = np.argsort(-wrong, axis=None, kind='stable')[:LISTED_CONFUSIONS]
+    pairs = [divmod(int(place), len(columns)) for place in largest]
+    table = Table(
+        'Most frequent confusions',
+        ['annotated', 'predicted', 'number'],
+        [
+            [rows[row], columns[column], str(wrong[row, column])]
+            for row, column in pairs
+            if wrong[row, column]
+        ],
+    )
+    return figure, [table]
 
 
 def fitting_scale(image: ImageArray) -> float:

@@ -10,11 +10,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mmvmlp.report.figures import NAMED_CLASSES, plot_bars, plot_confusion
+from mmvmlp.report.figures import NAMED_CLASSES, plot_bars
 from mmvmlp.report.findings import (
     Entry,
     Findings,
     Table,
+    confusions,
     decimal,
     fitting_scale,
     image_address,
@@ -68,6 +69,7 @@ def find_in_segmentor(validation: Validation, gallery: int) -> Findings:
         title += f', best and worst {half}'
         shown = [*there[:half], *there[-half:]]
     findings = Findings({f'{name} (%)': 100 * found[name] for name in ('mIoU', 'mAcc', 'aAcc')})
+    matrix, confused = confusions(whole.confusion(), names, names, 'Confusions: pixels')
     findings.figures = [
         plot_bars(
             [each['name'] for each in shown],
@@ -75,7 +77,7 @@ def find_in_segmentor(validation: Validation, gallery: int) -> Findings:
             title,
             'IoU',
         ),
-        plot_confusion(whole.confusion(), names, names, 'Confusions: pixels'),
+        matrix,
     ]
     findings.tables = [
         Table(
@@ -85,7 +87,8 @@ def find_in_segmentor(validation: Validation, gallery: int) -> Findings:
                 [each['name'], str(each['gt_area']), decimal(each['IoU']), decimal(each['Acc'])]
                 for each in classes
             ],
-        )
+        ),
+        *confused,
     ]
 
     def draw(number: int) -> Entry:
