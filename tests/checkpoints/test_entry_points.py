@@ -175,6 +175,12 @@ class OtherRun(Run):
         shutil.copy(file, self.work_dir / 'epoch_1.pth')
         self.command('report', self.work_dir, '--data-root', self.data, '--device', 'cpu')
 
+    def inspect_network(self, file):
+        self.command(
+            *('inspect_network', self.config, '--checkpoint', file, '--parts', 'activations'),
+            *('--noise', 1, '--out-dir', self.folder / 'inspection'),
+        )
+
     def check_config(self, file):
         self.command(
             *('check_config', self.config, '--data-root', self.data),
@@ -264,6 +270,7 @@ ARGUMENTS = {
     'verify checkpoint': 'verify',
     'publish checkpoint': 'publish',
     'export checkpoint': 'export',
+    'inspect-network --checkpoint': 'inspect_network',
 }
 """Ways by the argument of a command that takes a checkpoint."""
 
@@ -280,6 +287,8 @@ READERS = {
     'mmvmlp/checkpoints/screening.py': {'pickle.Unpickler'},
     # What it has just exported.
     'mmvmlp/deploy/export.py': {'torch.export.load'},
+    # What its own processes hand on.
+    'mmvmlp/inference/ray_prediction.py': {'pickle.loads'},
 }
 """Functions that read files of weights, or pickles, by the file that calls them."""
 
