@@ -12,7 +12,7 @@ class Architecture:
     """Architecture of a network of a family.
 
     Families derive frozen dataclasses with fields of type ``int``, ``float``, ``bool``, ``Literal``
-    with strings, or tuples of these. Numbers must be positive and finite, and integers at most
+    with strings, or tuples of these. Numbers must be positive and at most
     :data:`~mmvmlp.backbones.arguments.LARGEST`; for integers, a field's metadata can set another
     minimum (``'lowest'``) and a divisor (``'multiple_of'``). Constraints between fields are checked
     in the family's ``__post_init__``.
@@ -47,7 +47,7 @@ def _converted(value: object, wanted: Any, metadata: Mapping[str, Any]) -> Any:
         return value if isinstance(value, bool) else None
     if wanted is float:
         number = as_number(value)
-        return None if number is None or number <= 0 else number
+        return None if number is None or not 0 < number <= LARGEST else number
     assert wanted is int, f'fields of type {wanted} are not supported'
     integer = as_integer(value)
     if integer is None or not metadata.get('lowest', 1) <= integer <= LARGEST:
@@ -66,7 +66,7 @@ def _accepted(wanted: Any, metadata: Mapping[str, Any]) -> str:
     if wanted is bool:
         return 'True or False'
     if wanted is float:
-        return 'a positive number'
+        return f'a positive number of at most {LARGEST}'
     if 'multiple_of' in metadata:
         return f'a positive multiple of {metadata["multiple_of"]}, at most {LARGEST}'
     return f'an integer from {metadata.get("lowest", 1)} to {LARGEST}'

@@ -76,6 +76,11 @@ def _message(error: Exception, packages: tuple[str, ...]) -> str | None:
     if isinstance(error, (ImageReadError, CheckpointError, ObjectStoreError)):
         # A data loader worker passes its whole traceback as the message.
         return str(error).rpartition(f'{type(error).__name__}: ')[2].strip()
+    if 'Expected more than 1 value per channel when training' in str(error):
+        return (
+            'batch norm has no statistics of one image on a map of one position: larger images, '
+            'more than one image in a batch, or norm_eval=True are accepted'
+        )
     if isinstance(error, OSError) and error.errno in NO_SPACE:
         # Logs and results are written by mmengine and the toolboxes.
         where = f' for {error.filename!r}' if error.filename else ''

@@ -27,6 +27,11 @@ def mistyped_settings(config: Config) -> Iterator[Finding]:
         if not all(isinstance(item, Mapping) for item in (value if several else [value or {}])):
             accepted = 'a dict or a list of them' if name.endswith('_evaluator') else 'a dict'
             yield Finding(True, f'{name}={value!r}: {accepted} is accepted', f'{name}=dict(...)')
+        elif name.endswith('_dataloader') and value:
+            dataset = value.get('dataset')
+            if not isinstance(dataset, Mapping):
+                problem = f'{name}.dataset={dataset!r}: a dict is accepted'
+                yield Finding(True, problem, f'{name}.dataset=dict(...)')
 
 
 def missing_settings(config: Config) -> Iterator[Finding]:

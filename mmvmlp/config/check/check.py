@@ -98,7 +98,11 @@ class ConfigCheck:
             yield from found
         if model is None:
             return
-        if same and 'val' in loaders and config.get('test_evaluator') != config.val_evaluator:
+        if (
+            same
+            and 'val' in loaders
+            and config.get('test_evaluator') != config.get('val_evaluator')
+        ):
             loaders['test'] = loaders['val']
         complete = {
             split: loader
