@@ -15,11 +15,18 @@ if TYPE_CHECKING:
 
 
 def _variants() -> dict[str, tuple[type[VisionMLP], str]]:
-    return {
-        f'{family.name_prefix}_{variant}': (family, variant)
-        for family in registered_families()
-        for variant in family.variants
-    }
+    known: dict[str, tuple[type[VisionMLP], str]] = {}
+    for family in registered_families():
+        for variant in family.variants:
+            name = f'{family.name_prefix}_{variant}'
+            if name in known:
+                raise ValueError(
+                    f'{family.__name__}.name_prefix={family.name_prefix!r}: '
+                    f'{known[name][0].__name__} already has a backbone {name!r}; another prefix is '
+                    'accepted'
+                )
+            known[name] = family, variant
+    return known
 
 
 def list_backbones(pattern: str = '*') -> list[str]:

@@ -16,7 +16,7 @@ MODELS = Registry(
     'model',
     parent=ROOT_MODELS,
     scope='mmvmlp',
-    locations=['mmvmlp.backbones', 'mmvmlp.necks'],
+    locations=['mmvmlp.backbones', 'mmvmlp.backbones.other_packages', 'mmvmlp.necks'],
 )
 WEIGHT_INITIALIZERS = Registry(
     'weight initializer',

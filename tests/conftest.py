@@ -1,6 +1,9 @@
-"""Fixtures that all tests share: the working folder, and small data in COCO's layout."""
+"""Fixtures that all tests share: the working folder, data in COCO's layout, the built wheel."""
 
 import gc
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,3 +58,28 @@ def coco_named_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_digit_scenes(
         folder, 'coco', train=4, val=2, size=(96, 128), categories='coco80', progress=False
     )
+
+
+@pytest.fixture(scope='session')
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel from a copy of the sources, for building leaves folders behind."""
+    folder = tmp_path_factory.mktemp('wheel')
+    source = folder / 'source'
+    source.mkdir()
+    for name in ('pyproject.toml', 'setup.py', 'LICENSE', 'README.md', 'model-index.yml'):
+        shutil.copy(ROOT / name, source)
+    for name in ('mmvmlp', 'configs', 'tools'):
+        shutil.copytree(ROOT / name, source / name, symlinks=True)
+    command = [sys.executable, '-m', 'pip', 'wheel', '--no-deps', '--no-build-isolation']
+    subprocess.run([*command, '-w', folder, source], check=True, capture_output=True)
+    (built,) = folder.glob('mmvmlp-*.whl')
+    return built
+
+
+@pytest.fixture(scope='session')
+def installed_site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for ``PYTHONPATH`` in which the wheel is installed, before the checkout."""
+    site = tmp_path_factory.mktemp('site')
+    command = [sys.executable, '-m', 'pip', 'install', '--no-deps', '--target', site, wheel]
+    subprocess.run(command, check=True, capture_output=True)
+    return site

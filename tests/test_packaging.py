@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -38,22 +37,6 @@ def test_lock_agrees_with_what_is_chosen_by_hand(name):
     assert set(names) <= set(locked)
 
 
-@pytest.fixture(scope='module')
-def wheel(tmp_path_factory) -> Path:
-    """Build the wheel from a copy of the sources, for building leaves folders behind."""
-    folder = tmp_path_factory.mktemp('wheel')
-    source = folder / 'source'
-    source.mkdir()
-    for name in ('pyproject.toml', 'setup.py', 'LICENSE', 'README.md', 'model-index.yml'):
-        shutil.copy(ROOT / name, source)
-    for name in ('mmvmlp', 'configs', 'tools'):
-        shutil.copytree(ROOT / name, source / name, symlinks=True)
-    command = [sys.executable, '-m', 'pip', 'wheel', '--no-deps', '--no-build-isolation']
-    subprocess.run([*command, '-w', folder, source], check=True, capture_output=True)
-    (built,) = folder.glob('mmvmlp-*.whl')
-    return built
-
-
 @pytest.mark.slow
 def test_wheel_asks_for_no_openmmlab_package(wheel):
     with zipfile.ZipFile(wheel) as archive:
@@ -87,27 +70,25 @@ PathFinder.find_spec = staticmethod(find_spec)
 
 
 @pytest.fixture(scope='module')
-def run_installed(wheel, tmp_path_factory):
+def run_installed(installed_site, tmp_path_factory):
     """Call Python in an empty folder, with the wheel installed before the checkout."""
-    site = tmp_path_factory.mktemp('site')
+    hiding = tmp_path_factory.mktemp('hiding')
     empty = tmp_path_factory.mktemp('empty')
-    command = [sys.executable, '-m', 'pip', 'install', '--no-deps', '--target', site, wheel]
-    subprocess.run(command, check=True, capture_output=True)
-
-    (site / 'sitecustomize.py').write_text(HIDING)
+    (hiding / 'sitecustomize.py').write_text(HIDING)
+    path = f'{hiding}{os.pathsep}{installed_site}'
 
     def run(*arguments, hidden='', status=0):
         result = subprocess.run(
             [sys.executable, *map(str, arguments)],
             cwd=empty,
-            env={**os.environ, 'PYTHONPATH': str(site), 'HIDDEN': hidden},
+            env={**os.environ, 'PYTHONPATH': path, 'HIDDEN': hidden},
             capture_output=True,
             text=True,
         )
         assert result.returncode == status, result.stdout[-3000:] + result.stderr[-3000:]
         return result.stdout
 
-    run.site, run.folder = site, empty
+    run.site, run.folder = installed_site, empty
     return run
 
 

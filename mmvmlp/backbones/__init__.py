@@ -1,11 +1,14 @@
 """Backbones, one file per family, and their common base classes."""
 
+from mmvmlp.backbones.architecture import Architecture
 from mmvmlp.backbones.as_mlp import ASMLP, ASMLPArchitecture
-from mmvmlp.backbones.base import FeatureInfo, VisionMLP
+from mmvmlp.backbones.base import FeatureInfo, Stage, VisionMLP
 from mmvmlp.backbones.conv_mlp import ConvMLP, ConvMLPArchitecture
 from mmvmlp.backbones.cycle_mlp import CycleMLP, CycleMLPArchitecture
 from mmvmlp.backbones.hire_mlp import HireMLP, HireMLPArchitecture
 from mmvmlp.backbones.mlp_mixer import MLPMixer, MLPMixerArchitecture
+from mmvmlp.backbones.official_format import OfficialFormat
+from mmvmlp.backbones.published_weights import PublishedWeights
 from mmvmlp.backbones.raft_mlp import RaftMLP, RaftMLPArchitecture
 from mmvmlp.backbones.resmlp import ResMLP, ResMLPArchitecture
 from mmvmlp.backbones.s2_mlp import S2MLP, S2MLPArchitecture
@@ -17,6 +20,7 @@ from mmvmlp.backbones.wave_mlp import WaveMLP, WaveMLPArchitecture
 __all__ = [
     'ASMLP',
     'ASMLPArchitecture',
+    'Architecture',
     'CycleMLP',
     'CycleMLPArchitecture',
     'ConvMLP',
@@ -26,6 +30,8 @@ __all__ = [
     'HireMLPArchitecture',
     'MLPMixer',
     'MLPMixerArchitecture',
+    'OfficialFormat',
+    'PublishedWeights',
     'RaftMLP',
     'RaftMLPArchitecture',
     'ResMLP',
@@ -36,6 +42,7 @@ __all__ = [
     'S2MLPv2Architecture',
     'SMLPNet',
     'SMLPNetArchitecture',
+    'Stage',
     'ViP',
     'ViPArchitecture',
     'VisionMLP',

@@ -2,9 +2,10 @@
 
 import inspect
 import itertools
+import re
 from abc import abstractmethod
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, ClassVar, cast
 
 import torch
@@ -63,7 +64,8 @@ class Stage(nn.Module):
 class VisionMLP(BaseModule):
     """Base class of backbones that return a tuple of feature maps for images of any size.
 
-    Families define their stem, stages and levels; all other arguments are handled here.
+    Families define ``variants``, their stem, stages and levels; all other arguments are handled
+    here, and all other attributes have defaults.
 
     Args:
         arch: Name of a variant (``'t'`` is short for ``'tiny'``, and so on), or a mapping with the
@@ -93,21 +95,23 @@ class VisionMLP(BaseModule):
     """Published architectures by name, all of the same dataclass."""
 
     name_prefix: ClassVar[str]
-    """Prefix of the variants' names in :func:`mmvmlp.build_backbone`."""
+    """Prefix of the variants' names in :func:`mmvmlp.build_backbone`; by default the name of the
+    class, ``'my_mlp'`` for ``MyMLP``."""
 
     title: ClassVar[str]
-    """Name of the family as in its paper, for tables and plots."""
+    """Name of the family as in its paper, for tables and plots; by default that of the class."""
 
-    paper: ClassVar[str]
+    paper: ClassVar[str] = ''
     """URL of the paper."""
 
     smallest_variant: ClassVar[str]
-    """Name of the variant with the fewest parameters."""
+    """Name of the variant with the fewest parameters; by default the first."""
 
     small_arch: ClassVar[Mapping[str, Any]]
-    """Architecture for tests: few channels, all kinds of blocks, native size 64 if any."""
+    """Architecture for tests: few channels, all kinds of blocks, native size 64 if any; by default
+    the smallest variant."""
 
-    size_free: ClassVar[bool]
+    size_free: ClassVar[bool] = True
     """True if the network accepts any image size by design, without an image-size policy."""
 
     default_resolution: ClassVar[Resolution] = 'resize'
@@ -131,8 +135,44 @@ class VisionMLP(BaseModule):
     is_fused: bool = False
     """True for the inference form that :func:`mmvmlp.fuse` makes."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Check a family's variants, and set the attributes that it does not.
+
+        Raises:
+            TypeError: If the variants are not architectures of one dataclass, by name.
+        """
+        super().__init_subclass__(**kwargs)
+        defaults: dict[str, Any] = {
+            'name_prefix': re.sub(r'(?<=[a-z0-9])(?=[A-Z])', '_', cls.__name__).lower(),
+            'title': cls.__name__,
+        }
+        if 'variants' in vars(cls):
+            cls._check_variants()
+            defaults['smallest_variant'] = next(iter(cls.variants))
+            smallest = vars(cls).get('smallest_variant', defaults['smallest_variant'])
+            defaults['small_arch'] = asdict(cls.variants[smallest])
+        for name, default in defaults.items():
+            if name not in vars(cls):
+                setattr(cls, name, default)
+
+    @classmethod
+    def _check_variants(cls) -> None:
+        variants: Any = cls.variants
+        kinds = set(map(type, variants.values())) if isinstance(variants, Mapping) else set()
+        if len(kinds) != 1 or not issubclass(*kinds, Architecture) or not is_dataclass(*kinds):
+            raise TypeError(
+                f'{cls.__name__}.variants={variants!r}: accepted is a mapping from names to '
+                'architectures, all of one frozen dataclass that derives from '
+                'mmvmlp.backbones.Architecture'
+            )
+
     def __new__(cls, *args: Any, **kwargs: Any) -> 'VisionMLP':
-        """Refuse unknown arguments with a message that lists the known ones."""
+        """Refuse what is unknown or missing with a message that names it."""
+        if not hasattr(cls, 'variants'):
+            raise TypeError(
+                f'{cls.__name__}.variants is missing: a mapping from names to architectures, such '
+                "as {'tiny': MyArchitecture(...)}"
+            )
         accepted = [name for name in inspect.signature(cls.__init__).parameters if name != 'self']
         for name in kwargs:
             if name not in accepted:
@@ -202,10 +242,12 @@ class VisionMLP(BaseModule):
     def fused_blocks(self, blocks: Sequence[nn.Module]) -> list[nn.Module]:
         """Return the inference form of a stage's blocks, for :func:`mmvmlp.fuse`.
 
+        A block without a method ``fused()`` is its own.
+
         Raises:
             ValueError: If a norm cannot be folded.
         """
-        return [cast(Any, block).fused() for block in blocks]
+        return [cast(Any, block).fused() if hasattr(block, 'fused') else block for block in blocks]
 
     @abstractmethod
     def levels(self) -> tuple[FeatureInfo, ...]:
@@ -219,9 +261,9 @@ class VisionMLP(BaseModule):
         return False
 
     @property
-    @abstractmethod
     def default_norm_cfg(self) -> Mapping[str, Any]:
-        """Norm layers of the published network."""
+        """Norm layers of the published network; by default layer norm."""
+        return {'type': 'LN2d'}
 
     @property
     def depths(self) -> tuple[int, int, int, int]:
