@@ -158,8 +158,8 @@ class VisionMLP(BaseModule):
     @classmethod
     def _check_variants(cls) -> None:
         variants: Any = cls.variants
-        kinds = set(map(type, variants.values())) if isinstance(variants, Mapping) else set()
-        if len(kinds) != 1 or not issubclass(*kinds, Architecture) or not is_dataclass(*kinds):
+        values = list(variants.values()) if isinstance(variants, Mapping) else []
+        if len(set(map(type, values))) != 1 or not isinstance(values[0], Architecture):
             raise TypeError(
                 f'{cls.__name__}.variants={variants!r}: accepted is a mapping from names to '
                 'architectures, all of one frozen dataclass that derives from '
@@ -222,14 +222,28 @@ class VisionMLP(BaseModule):
         self.norm_eval = boolean('norm_eval', norm_eval)
         self.with_cp = boolean('with_cp', with_cp)
         self.stem = self.build_stem()
-        self.stages = nn.ModuleList(self.build_stage(stage) for stage in range(self.num_stages))
+        self.stages = nn.ModuleList(self._checked_stage(stage) for stage in range(self.num_stages))
         levels = self.levels()
+        if len(levels) != NUM_LEVELS:
+            raise ValueError(
+                f'{type(self).__name__}.levels() returns {len(levels)} levels: {NUM_LEVELS} are '
+                'accepted'
+            )
         self.feature_info = tuple(levels[level] for level in self.out_indices)
         self.minimum_size = max(info.stride for info in levels[: self.num_stages])
         if self.out_norm:
             for level in sorted(self.out_indices):
                 self.add_module(f'norm{level}', build_norm(self.norm_cfg, levels[level].channels))
         self._freeze()
+
+    def _checked_stage(self, number: int) -> Stage:
+        stage: object = self.build_stage(number)
+        if not isinstance(stage, Stage):
+            raise TypeError(
+                f'{type(self).__name__}.build_stage({number}) returns a {type(stage).__name__}: a '
+                'mmvmlp.backbones.Stage is accepted'
+            )
+        return stage
 
     @abstractmethod
     def build_stem(self) -> nn.Module:

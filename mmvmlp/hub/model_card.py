@@ -83,9 +83,10 @@ def model_card(name: str, config: Config, model: nn.Module, weights: str, about:
         or None,
     )
     parameters = sum(parameter.numel() for parameter in model.parameters())
+    network = f'[{family.title}]({family.paper})' if family.paper else family.title
     paragraphs = [
         f'# {name}',
-        f'A {type(model).__name__} with the backbone [{family.title}]({family.paper}), '
+        f'A {type(model).__name__} with the backbone {network}, '
         f'{parameters:,} parameters, for [mmvmlp](https://github.com/mmvmlp/mmvmlp).',
         '## Use',
         '```python\nimport mmvmlp\n\n'
