@@ -14,7 +14,7 @@ PAGE = (ROOT / 'docs/own_backbone.md').read_text()
 BLOCKS = re.findall(r'^```sh\n(.+?)^```$', PAGE, re.MULTILINE | re.DOTALL)
 # A depth and a number of rounds that a test can afford, in the place of the page's.
 SMALLER = {'(2, 2, 4, 2)': '(1, 1, 1, 1)', '--repetitions 5': '--repetitions 1'}
-MADE = ['roll_mlp.onnx', 'official.pth', 'again.pth', 'inspected/inspection.json']
+MADE = ['report.html', 'roll_mlp.onnx', 'official.pth', 'again.pth', 'inspected/inspection.json']
 # An editable package is found through a .pth file, which PYTHONPATH alone does not read.
 EDITABLE = 'import os, site\nsite.addsitedir(os.path.dirname(__file__))\n'
 # One process imports the toolboxes once.
@@ -86,4 +86,6 @@ def test_the_page_works_with_the_installed_wheel(installed_site, tmp_path):
     assert f'mmvmlp is {installed_site}' in printed
     assert not re.search('^error: ', printed, re.MULTILINE)
     assert 'Epoch(train) [1][2/2]' in printed
+    # The stem's patch, and two more along each axis.
+    assert re.search('^stage 1, block 1 +12x12 ', printed, re.MULTILINE)
     assert all((folder / made).is_file() for made in MADE)
