@@ -8,6 +8,7 @@ from mmengine import fileio
 from mmvmlp.checkpoints import checkpoint_file, trusted_checkpoints
 from mmvmlp.cli.arguments import add_run_options
 from mmvmlp.cli.errors import one_clear_error
+from mmvmlp.cli.short_log import short_log
 from mmvmlp.config.launcher import set_launcher
 from mmvmlp.config.loading import load_config, set_data_root
 from mmvmlp.config.required_files import check_data
@@ -68,7 +69,7 @@ def main() -> int:
     """Evaluate a checkpoint."""
     arguments = parse_arguments()
     trusted = [arguments.checkpoint] if arguments.trust_checkpoint else []
-    with one_clear_error(), trusted_checkpoints(trusted):
+    with one_clear_error(), short_log(), trusted_checkpoints(trusted):
         config = load_config(arguments.config, arguments.cfg_options)
         set_work_dir(config, arguments.work_dir)
         set_log(config)

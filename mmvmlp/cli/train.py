@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmvmlp.checkpoints import trusted_checkpoints
 from mmvmlp.cli.arguments import add_run_options
 from mmvmlp.cli.errors import one_clear_error
+from mmvmlp.cli.short_log import short_log
 from mmvmlp.config.launcher import set_launcher
 from mmvmlp.config.loading import load_config, set_data_root
 from mmvmlp.config.required_files import check_checkpoints, check_data, named_checkpoints
@@ -19,6 +20,7 @@ from mmvmlp.config.settings import (
     set_mixed_precision,
     set_resume,
     set_strict_checkpoints,
+    set_tensorboard,
     set_work_dir,
 )
 
@@ -60,6 +62,7 @@ def configure(arguments: argparse.Namespace) -> Config:
     config = load_config(arguments.config, arguments.cfg_options)
     set_work_dir(config, arguments.work_dir)
     set_log(config)
+    set_tensorboard(config)
     set_durable_training(config)
     if arguments.data_root is not None:
         set_data_root(config, arguments.data_root)
@@ -81,7 +84,7 @@ def configure(arguments: argparse.Namespace) -> Config:
 def main() -> int:
     """Train a model."""
     arguments = parse_arguments()
-    with one_clear_error():
+    with one_clear_error(), short_log():
         config = configure(arguments)
         trusted = named_checkpoints(config.to_dict()) if arguments.trust_checkpoint else ()
         with trusted_checkpoints(trusted):

@@ -1,6 +1,7 @@
 """Apply command-line options to a config, and build its runner."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,26 @@ def set_log(config: Config) -> None:
     if logger and logger['type'] in ('LoggerHook', 'mmengine.LoggerHook', LoggerHook):
         hooks['logger'] = {**logger, 'type': 'mmvmlp.TimedLoggerHook'}
         config.default_hooks = hooks
+
+
+def set_tensorboard(config: Config) -> None:
+    """Write curves for TensorBoard, beside the other records, if it is installed.
+
+    A config that names it already, or no records at all, stays as it is.
+    """
+    if find_spec('tensorboard') is None:
+        return
+    # The runner's default.
+    visualizer = config.get('visualizer') or {
+        'type': 'Visualizer',
+        'vis_backends': [{'type': 'LocalVisBackend'}],
+    }
+    backends = visualizer.get('vis_backends')
+    if not isinstance(backends, list) or not backends:
+        return
+    if not any(str(backend['type']).endswith('TensorboardVisBackend') for backend in backends):
+        backend = {'type': 'mmengine.TensorboardVisBackend'}
+        config.visualizer = {**visualizer, 'vis_backends': [*backends, backend]}
 
 
 def set_resume(config: Config, checkpoint: str) -> None:

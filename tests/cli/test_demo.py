@@ -11,6 +11,8 @@ import pytest
 from mmvmlp.cli import demo as module
 from mmvmlp.datasets.digit_scenes import make_digit_scenes
 
+LONGEST_OUTPUT = 60
+
 CONFIG = """
 _base_ = '{base}'
 root = '{data}/'
@@ -90,7 +92,11 @@ def test_writes_what_it_names(demo, tmp_path, capfd):
             *('seconds_train', 'seconds_total'),
         ]
         assert 0 < metrics['seconds_train'] < metrics['seconds_total']
-        assert 'Average Precision  (AP) @[ IoU=0.50:0.95' in output
+        assert len(output.splitlines()) <= LONGEST_OUTPUT
+        for log in (tmp_path / 'work').rglob('*.log'):
+            text = log.read_text()
+            assert 'System environment:' in text and 'hire_mlp' in text
+            assert 'Average Precision  (AP) @[ IoU=0.50:0.95' in text
         named = [word.rstrip(':') for word in output.split() if str(tmp_path / 'work') in word]
         kinds = ('.html', '.json', '.png', '.pth')
         files = {Path(name) for name in named if Path(name).suffix in kinds}
