@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from mmvmlp.cli.errors import one_clear_error
+from mmvmlp.cli.short_log import short_log
 from mmvmlp.datasets.digit_scenes import make_digit_scenes
 from mmvmlp.output_files import write_atomically
 from mmvmlp.report.page import write_report
@@ -59,11 +60,11 @@ def main() -> int:
 
     print('\n4/4  Drawing', flush=True)
     sheet, curves = WORK_DIR / 'predictions.png', WORK_DIR / 'curves.png'
-    draw_contact_sheet(CONFIG, checkpoint, sheet, score_threshold=0.5)
-    scalars = max(WORK_DIR.glob('*/vis_data/scalars.json'))
-    draw_training_curves(scalars, curves)
     report = WORK_DIR / 'report.html'
-    write_report([WORK_DIR], report)
+    with short_log():
+        draw_contact_sheet(CONFIG, checkpoint, sheet, score_threshold=0.5)
+        draw_training_curves(max(WORK_DIR.glob('*/vis_data/scalars.json')), curves)
+        write_report([WORK_DIR], report)
 
     metrics = {name: round(measured[f'coco/{name}'], 4) for name in METRICS}
     metrics['seconds_train'] = round(seconds_train, 1)

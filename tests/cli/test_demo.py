@@ -37,6 +37,7 @@ def demo(tmp_path, monkeypatch):
         'make_digit_scenes',
         lambda folder, **kw: make(folder, **{**kw, 'train': 8, 'val': 4}),
     )
+    monkeypatch.setattr('sys.argv', ['mmvmlp demo'])
     monkeypatch.setattr(module, 'CONFIG', str(config))
     monkeypatch.setattr(module, 'DATA', data)
     monkeypatch.setattr(module, 'WORK_DIR', tmp_path / 'work')
@@ -95,7 +96,7 @@ def test_writes_what_it_names(demo, tmp_path, capfd):
         assert len(output.splitlines()) <= LONGEST_OUTPUT
         for log in (tmp_path / 'work').rglob('*.log'):
             text = log.read_text()
-            assert 'System environment:' in text and 'hire_mlp' in text
+            assert 'System environment:' in text and 'mmvmlp.HireMLP' in text
             assert 'Average Precision  (AP) @[ IoU=0.50:0.95' in text
         named = [word.rstrip(':') for word in output.split() if str(tmp_path / 'work') in word]
         kinds = ('.html', '.json', '.png', '.pth')

@@ -11,6 +11,7 @@ from mmengine.registry import MODELS, RUNNERS
 from mmengine.runner import Runner
 
 from mmvmlp.cli.errors import one_clear_error
+from mmvmlp.config import settings as module
 from mmvmlp.config.launcher import set_launcher
 from mmvmlp.config.loading import load_config, set_data_root
 from mmvmlp.config.required_files import check_checkpoints, check_data, named_checkpoints
@@ -24,6 +25,7 @@ from mmvmlp.config.settings import (
     set_mixed_precision,
     set_resume,
     set_strict_checkpoints,
+    set_tensorboard,
     set_test_time_augmentation,
     set_work_dir,
 )
@@ -327,6 +329,33 @@ def test_only_the_default_logger_is_replaced(hooks, expected):
     config = Config(hooks)
     set_log(config)
     assert config.default_hooks == expected
+
+
+@pytest.mark.parametrize('installed', [True, False])
+@pytest.mark.parametrize(
+    ('settings', 'extended'),
+    [
+        ({}, ['LocalVisBackend', 'mmengine.TensorboardVisBackend']),
+        (
+            {'visualizer': {'vis_backends': [{'type': 'WandbVisBackend'}]}},
+            ['WandbVisBackend', 'mmengine.TensorboardVisBackend'],
+        ),
+        (
+            {'visualizer': {'vis_backends': [{'type': 'TensorboardVisBackend'}]}},
+            ['TensorboardVisBackend'],
+        ),
+        ({'visualizer': {'vis_backends': []}}, []),
+    ],
+)
+def test_curves_for_tensorboard_where_it_is_installed(monkeypatch, installed, settings, extended):
+    monkeypatch.setattr(module, 'find_spec', lambda name: object() if installed else None)
+    config = Config(settings)
+    set_tensorboard(config)
+    if installed:
+        backends = config.visualizer.vis_backends
+        assert [backend['type'] for backend in backends] == extended
+    else:
+        assert config.to_dict() == settings
 
 
 @pytest.mark.parametrize(
