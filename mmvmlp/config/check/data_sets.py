@@ -1,10 +1,12 @@
 """Data sets inside wrappers, and evenly spaced samples of their records."""
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from rich.progress import track
 
 FILES_CHECKED = 20_000
 FILES_DECODED = 200
@@ -31,7 +33,7 @@ def base_datasets(dataset: Any) -> Iterator[Any]:
 
 
 def records(dataset: Any, most: int) -> Iterator[dict[str, Any]]:
-    """Yield the records of a data set, without reading its images.
+    """Yield the records of a data set, without reading its images; show progress on a terminal.
 
     Args:
         dataset: A data set of mmengine; others yield nothing.
@@ -39,7 +41,9 @@ def records(dataset: Any, most: int) -> Iterator[dict[str, Any]]:
     """
     if hasattr(dataset, 'get_data_info'):
         count = len(dataset)
-        for index in np.linspace(0, count - 1, min(count, most)).astype(int).tolist():
+        indices = np.linspace(0, count - 1, min(count, most)).astype(int).tolist()
+        at_terminal = sys.stdout.isatty()
+        for index in track(indices, 'looking at files', transient=True, disable=not at_terminal):
             yield dataset.get_data_info(index)
 
 
