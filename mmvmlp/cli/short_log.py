@@ -35,6 +35,8 @@ FALSE_WARNINGS = re.compile(
             '"FileClient" will be deprecated',
             '"HardDiskBackend" is the alias',
             'torch.meshgrid: in an upcoming release',
+            'Default ``avg_non_ignore`` is False',
+            'The draw is False, it means',
             'The prefix is not set in metric class',
             'Multi-processing start method `',
             'Setting OMP_NUM_THREADS environment variable',
