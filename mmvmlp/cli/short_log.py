@@ -69,7 +69,7 @@ class _Selection:
     """Selects what the terminal shows.
 
     Lines of progress come every ten seconds at first, and ever more rarely: a fifth of the time
-    since the beginning lies between two, and at most a minute.
+    since the beginning lies between two, and at most two minutes.
     """
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class _Selection:
 
     def _is_due(self) -> bool:
         now = time.monotonic()
-        pause = min(max((now - self.start) / 5, 10.0), 60.0)
+        pause = min(max((now - self.start) / 5, 10.0), 120.0)
         if now - self.last_progress < pause:
             return False
         self.last_progress = now

@@ -9,7 +9,7 @@ import pytest
 from mmvmlp.cli import COMMANDS, main
 
 MODULES = {path.stem for path in Path('mmvmlp/cli').glob('*.py')}
-SHARED = {'__init__', 'arguments', 'errors'}
+SHARED = {'__init__', 'arguments', 'errors', 'short_log'}
 
 
 def test_every_module_is_a_command_with_a_script():

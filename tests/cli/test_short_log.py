@@ -95,5 +95,4 @@ def test_progress_comes_ever_more_rarely_and_results_always(log_of, monkeypatch,
     terminal, file = log_of(lambda: None, after)
     assert file.count('Epoch(train)') == minutes * 60
     assert file.count('Epoch(val)') == terminal.count('Epoch(val)') == 3
-    assert 5 <= terminal.count('Epoch(train)') <= 50
-    assert terminal.count('Epoch(train)') >= minutes
+    assert max(5, minutes / 2) <= terminal.count('Epoch(train)') <= 40
