@@ -49,6 +49,10 @@ def open_object_store(address: str | Path, **options: Any) -> Any:
         raise ImportError(
             f'address {str(address)!r} needs s3fs: pip install "mmvmlp[storage]"'
         ) from error
+    endpoint = os.environ.get('AWS_ENDPOINT_URL_S3') or os.environ.get('AWS_ENDPOINT_URL')
+    # Named, so that a client of another endpoint is not taken again.
+    if endpoint:
+        options.setdefault('endpoint_url', endpoint)
     # Other programs write there too: what was listed before may have changed.
     return S3FileSystem(use_listings_cache=False, **options)
 
