@@ -13,6 +13,8 @@ from typing import Any
 from mmengine.fileio import FileClient
 from mmengine.fileio.backends import BaseStorageBackend, register_backend
 
+from mmvmlp.optional_packages import import_optional
+
 SCHEME = 's3://'
 
 
@@ -43,18 +45,13 @@ def open_object_store(address: str | Path, **options: Any) -> Any:
     bucket = str(address).removeprefix(SCHEME).partition('/')[0]
     if not is_in_object_store(address) or not bucket:
         raise ValueError(f'address {str(address)!r}: s3://BUCKET/KEY is accepted')
-    try:
-        from s3fs import S3FileSystem
-    except ImportError as error:
-        raise ImportError(
-            f'address {str(address)!r} needs s3fs: pip install "mmvmlp[storage]"'
-        ) from error
+    s3fs = import_optional('s3fs', 'storage')
     endpoint = os.environ.get('AWS_ENDPOINT_URL_S3') or os.environ.get('AWS_ENDPOINT_URL')
     # Named, so that a client of another endpoint is not taken again.
     if endpoint:
         options.setdefault('endpoint_url', endpoint)
     # Other programs write there too: what was listed before may have changed.
-    return S3FileSystem(use_listings_cache=False, **options)
+    return s3fs.S3FileSystem(use_listings_cache=False, **options)
 
 
 def is_in_object_store(path: str | Path) -> bool:

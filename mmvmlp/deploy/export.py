@@ -27,13 +27,14 @@ from torch.export import Dim, ExportedProgram
 
 from mmvmlp.deploy.fuse import fuse
 from mmvmlp.deploy.metadata import OPENVINO_SECTION, describe, describe_outputs
-from mmvmlp.deploy.optional_packages import import_for_deployment, openvino_core
+from mmvmlp.deploy.openvino_core import openvino_core
 from mmvmlp.deploy.parts import PARTS
 from mmvmlp.deploy.quantization import calibration_images, quantized
 from mmvmlp.deploy.runtimes import RUNTIMES, Runtime, load_runtime
 from mmvmlp.deploy.sizes import ImageSizes
 from mmvmlp.inference.trained_model import load_trained_model
 from mmvmlp.ops.execution import traced_for_runtimes
+from mmvmlp.optional_packages import import_optional
 from mmvmlp.output_files import check_file_can_be_written, write_atomically
 
 SUFFIXES = ('.onnx', '.xml', '.pt2')
@@ -107,7 +108,7 @@ def export_checkpoint(
     check_file_can_be_written(file, '--out')
     if file.suffix != '.pt2':
         for package in ('onnx', 'onnxscript', *RUNTIMES, *(['nncf'] if calibration else [])):
-            import_for_deployment(package)
+            import_optional(package, 'deploy')
     model = load_trained_model(config, checkpoint, 'cpu')
     part = PARTS[toolbox](model).eval()
     outputs = describe_outputs(part, ImageSizes.of(model))
@@ -198,8 +199,8 @@ def onnx_contents(
     Raises:
         ModuleNotFoundError: If onnx or onnxscript is not installed.
     """
-    import_for_deployment('onnx')
-    operators = import_for_deployment('onnxscript').opset18
+    import_optional('onnx', 'deploy')
+    operators = import_optional('onnxscript', 'deploy').opset18
 
     def remainder(tokens: Any, divisor: Any) -> Any:
         # PyTorch's own translation fails where the divisor is a dynamic size.
@@ -234,7 +235,7 @@ def save_openvino(model: Any, file: Path, metadata: Mapping[str, str]) -> None:
     """
     for key, value in metadata.items():
         model.set_rt_info(value, [OPENVINO_SECTION, key])
-    import_for_deployment('openvino').serialize(model, file, file.with_suffix('.bin'))
+    import_optional('openvino', 'deploy').serialize(model, file, file.with_suffix('.bin'))
 
 
 def openvino_contents(

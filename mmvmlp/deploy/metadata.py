@@ -32,9 +32,10 @@ from mmengine.model import BaseModel
 from torch import nn
 
 import mmvmlp
-from mmvmlp.deploy.optional_packages import import_for_deployment, openvino_core
+from mmvmlp.deploy.openvino_core import openvino_core
 from mmvmlp.deploy.parts import ExportedPart
 from mmvmlp.deploy.sizes import ImageSizes
+from mmvmlp.optional_packages import import_optional
 
 OPENVINO_SECTION = 'mmvmlp'
 """Section of an OpenVINO model's ``rt_info`` that holds the keys."""
@@ -132,7 +133,7 @@ def read_metadata(file: str | Path) -> dict[str, str]:
             written = sections[OPENVINO_SECTION] if OPENVINO_SECTION in sections else {}
             metadata = {key: str(value.value) for key, value in written.items()}
         else:
-            model = import_for_deployment('onnx').load(file)
+            model = import_optional('onnx', 'deploy').load(file)
             metadata = {entry.key: entry.value for entry in model.metadata_props}
     except ImportError:
         raise

@@ -12,7 +12,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.model import BaseModel
 
 from mmvmlp.deploy.metadata import test_pipeline
-from mmvmlp.deploy.optional_packages import import_for_deployment
+from mmvmlp.optional_packages import import_optional
 
 
 @torch.no_grad()
@@ -55,7 +55,7 @@ def quantized(model: Any, images: Sequence[torch.Tensor]) -> Any:
         ModuleNotFoundError: If nncf is not installed.
     """
     # Its quantised ONNX files do not run in OpenVINO.
-    nncf = import_for_deployment('nncf')
+    nncf = import_optional('nncf', 'deploy')
     batches = [batch.numpy() for batch in images]
     return nncf.quantize(
         model,

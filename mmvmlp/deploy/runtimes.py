@@ -12,7 +12,8 @@ import torch
 
 from mmvmlp.backbones.arguments import positive_integer
 from mmvmlp.deploy.metadata import OPENVINO_SECTION
-from mmvmlp.deploy.optional_packages import import_for_deployment, openvino_core
+from mmvmlp.deploy.openvino_core import openvino_core
+from mmvmlp.optional_packages import import_optional
 
 Images = npt.NDArray[np.float32] | torch.Tensor
 
@@ -74,7 +75,7 @@ class OnnxRuntime(Runtime):
     precisions = ('fp32',)
 
     def __init__(self, model: Path | bytes, threads: int, precision: str) -> None:
-        onnxruntime = import_for_deployment('onnxruntime')
+        onnxruntime = import_optional('onnxruntime', 'deploy')
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         # Errors only: its warnings are about its own optimisations.

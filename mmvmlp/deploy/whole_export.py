@@ -23,12 +23,12 @@ from mmvmlp.deploy.export import (
 )
 from mmvmlp.deploy.fuse import fuse
 from mmvmlp.deploy.metadata import describe
-from mmvmlp.deploy.optional_packages import import_for_deployment
 from mmvmlp.deploy.runtimes import RUNTIMES, load_runtime
 from mmvmlp.deploy.sizes import ImageSizes
 from mmvmlp.deploy.whole_detector import Detections, WholeDetector, whole_detector
 from mmvmlp.inference.trained_model import load_trained_model
 from mmvmlp.ops.execution import traced_for_runtimes
+from mmvmlp.optional_packages import import_optional
 from mmvmlp.output_files import check_file_can_be_written
 
 SUFFIXES = ('.onnx', '.xml')
@@ -70,7 +70,7 @@ def export_whole_detector(
         raise ValueError(f'{given}: accepted are positive numbers of pixels')
     check_file_can_be_written(file, '--out')
     for package in ('onnx', 'onnxscript', *RUNTIMES):
-        import_for_deployment(package)
+        import_optional(package, 'deploy')
     model = load_trained_model(config, checkpoint, 'cpu')
     images = scenes(model, height, width)
     padded = tuple(images[0].shape[2:])

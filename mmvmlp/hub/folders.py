@@ -9,6 +9,7 @@ from mmvmlp.checkpoints.published import sha256_of
 from mmvmlp.checkpoints.verification import HASH_IN_NAME, hash_problems, known_hashes
 from mmvmlp.hub.literal_config import read_literal_config
 from mmvmlp.inference.trained_model import load_trained_model
+from mmvmlp.optional_packages import import_optional
 
 CONFIG, CARD = 'config.py', 'README.md'
 
@@ -62,11 +63,7 @@ def push_to_hub(folder: str | Path, repository: str, *, private: bool = False) -
     for name in names:
         if not (folder / name).is_file():
             raise FileNotFoundError(f'folder {str(folder)!r} has no {name}')
-    try:
-        from huggingface_hub import HfApi
-    except ImportError as error:
-        raise ImportError('huggingface_hub is missing: pip install mmvmlp[hub]') from error
-    api = HfApi()
+    api = import_optional('huggingface_hub', 'hub').HfApi()
     api.create_repo(repository, private=private, exist_ok=True)
     commit = api.upload_folder(
         repo_id=repository, folder_path=folder, allow_patterns=names, commit_message='Upload model'
@@ -99,9 +96,6 @@ def _downloaded(repository: str, revision: str | None) -> Path:
         raise FileNotFoundError(
             f'source={repository!r}: a folder, or a repository OWNER/NAME, is accepted'
         )
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise ImportError('huggingface_hub is missing: pip install mmvmlp[hub]') from error
+    download = import_optional('huggingface_hub', 'hub').snapshot_download
     patterns = [CONFIG, '*.safetensors']
-    return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
+    return Path(download(repository, revision=revision, allow_patterns=patterns))

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from torch import nn
 
 from mmvmlp.backbones.base import find_backbone
+from mmvmlp.optional_packages import import_optional
 
 TASKS = {
     'mmdet': 'object-detection',
@@ -47,10 +48,7 @@ def model_card(name: str, config: Config, model: nn.Module, weights: str, about:
         ImportError: If huggingface_hub is not installed.
         ValueError: If there are results, but no name of the data.
     """
-    try:
-        from huggingface_hub import EvalResult, ModelCard, ModelCardData
-    except ImportError as error:
-        raise ImportError('huggingface_hub is missing: pip install mmvmlp[hub]') from error
+    hub = import_optional('huggingface_hub', 'hub')
     metrics = {
         key: float(value)
         for key, value in (about.metrics or {}).items()
@@ -62,7 +60,7 @@ def model_card(name: str, config: Config, model: nn.Module, weights: str, about:
     family = type(backbone)
     scope = str(config.get('default_scope') or '')
     task = TASKS.get(scope)
-    data = ModelCardData(
+    data = hub.ModelCardData(
         library_name='mmvmlp',
         license=about.license,
         pipeline_tag=task,
@@ -71,7 +69,7 @@ def model_card(name: str, config: Config, model: nn.Module, weights: str, about:
         metrics=list(metrics) or None,
         model_name=name if metrics else None,
         eval_results=[
-            EvalResult(
+            hub.EvalResult(
                 task_type=task or 'other',
                 dataset_type=str(about.dataset),
                 dataset_name=str(about.dataset),
@@ -106,7 +104,7 @@ def model_card(name: str, config: Config, model: nn.Module, weights: str, about:
         '`config.py` holds model, data and schedule.',
     ]
     text = '\n\n'.join(paragraphs)
-    return str(ModelCard(f'---\n{data.to_yaml()}\n---\n\n{text}\n'))
+    return str(hub.ModelCard(f'---\n{data.to_yaml()}\n---\n\n{text}\n'))
 
 
 def _table(metrics: Mapping[str, float]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from mmvmlp.inference.chunks import Result
-from mmvmlp.inference.parquet import import_parquet
+from mmvmlp.optional_packages import import_optional
 from mmvmlp.output_files import write_atomically
 
 Failure = dict[str, str]
@@ -150,7 +150,7 @@ class ParquetFormat(PredictionFormat):
     def write(self, results: Sequence[Result], file: Path) -> None:
         import pyarrow as pa
 
-        pq = import_parquet()
+        pq = import_optional('pyarrow.parquet', 'storage')
         rows = []
         for result in results:
             entries = result.record.get('detections') or result.record.get('classes') or []
@@ -173,7 +173,9 @@ class ParquetFormat(PredictionFormat):
         write_atomically(file, stream.getbuffer())
 
     def failures(self, file: Path) -> list[Failure]:
-        table = import_parquet().read_table(file, columns=['path', 'error'])
+        table = import_optional('pyarrow.parquet', 'storage').read_table(
+            file, columns=['path', 'error']
+        )
         return [
             {'path': row['path'], 'message': row['error']}
             for row in table.to_pylist()

@@ -22,11 +22,11 @@ from mmvmlp.inference.chunks import (
     predict_chunks,
 )
 from mmvmlp.inference.formats import FORMATS, CocoFormat, PredictionFormat, read_coco_ids
-from mmvmlp.inference.parquet import import_parquet
 from mmvmlp.inference.predictors import Pipeline, Predictor
 from mmvmlp.inference.shards import Shards, start_or_continue
 from mmvmlp.inference.sources import ImageReference
 from mmvmlp.inference.tiling import Tiling
+from mmvmlp.optional_packages import import_optional
 
 MAX_NAME = 200
 """Largest number of bytes of a drawing's name, without its suffix; file systems take 255."""
@@ -76,7 +76,7 @@ class PredictionOptions:
                 f'format={self.format!r} is of no use for {task}; accepted are {", ".join(useful)}'
             )
         if self.format == 'parquet':
-            import_parquet()
+            import_optional('pyarrow.parquet', 'storage')
         if self.tiling is not None:
             self.tiling.check()
             if task == 'classification':
@@ -115,22 +115,16 @@ def predict_files(
     references: Sequence[ImageReference],
     out_dir: Path,
     options: PredictionOptions = PredictionOptions(),  # noqa: B008
-    about: Mapping[str, Any] | None = None,
-    depends_on: Mapping[str, Any] | None = None,
-    progress: bool = True,
-    report: Callable[[str], None] = print,
+    **settings: Any,
 ) -> Summary:
-    """Predict on images in this process; see :func:`write_predictions`.
+    """Predict on images in this process, and write the predictions.
 
     Args:
         predictor: From :func:`~mmvmlp.inference.predictors.make_predictor`.
-        references: See :func:`write_predictions`.
-        out_dir: See :func:`write_predictions`.
-        options: See :func:`write_predictions`.
-        about: See :func:`write_predictions`.
-        depends_on: See :func:`write_predictions`.
-        progress: See :func:`write_predictions`.
-        report: See :func:`write_predictions`.
+        references: The images; see :func:`write_predictions` for these and the following.
+        out_dir: Where to write.
+        options: How to predict and to write.
+        **settings: Others of :func:`write_predictions`.
     """
     options.check(predictor.task)
 
@@ -143,16 +137,7 @@ def predict_files(
         )
 
     return write_predictions(
-        run,
-        predictor.task,
-        predictor.class_names,
-        references,
-        out_dir,
-        options,
-        about,
-        depends_on,
-        progress,
-        report,
+        run, predictor.task, predictor.class_names, references, out_dir, options, **settings
     )
 
 

@@ -27,6 +27,7 @@ from mmvmlp.inference.prediction_files import (
 )
 from mmvmlp.inference.predictors import Predictor
 from mmvmlp.inference.sources import ImageReference
+from mmvmlp.optional_packages import import_optional
 
 LOCAL = 'local'
 """Address of a cluster of this machine only, which ends with the command."""
@@ -62,10 +63,7 @@ def ray_cluster(address: str, actors: int) -> Iterator[None]:
         os.environ.setdefault('RAY_AUTH_MODE', 'disabled')
         # It complains of how Ray Data itself starts actors.
         os.environ.setdefault('RAY_BACKEND_LOG_LEVEL', 'fatal')
-    try:
-        import ray
-    except ImportError as error:
-        raise ImportError(f'ray={address!r} needs Ray: pip install "mmvmlp[ray]"') from error
+    ray = import_optional('ray', 'ray')
     if address not in (LOCAL, 'auto'):
         _check_connection(address)
     options: dict[str, Any] = {}

@@ -17,7 +17,7 @@ from mmvmlp.datasets.object_store import (
     open_object_store,
 )
 from mmvmlp.inference.images import find_images, is_image_name
-from mmvmlp.inference.parquet import import_parquet
+from mmvmlp.optional_packages import import_optional
 
 LIST_SUFFIX = '.txt'
 TABLE_SUFFIX = '.parquet'
@@ -201,7 +201,7 @@ def _check_row_groups(name: str, table: Any) -> None:
 
 @lru_cache(maxsize=8)
 def _open_table(name: str) -> Any:
-    pq = import_parquet()
+    pq = import_optional('pyarrow.parquet', 'storage')
     import pyarrow as pa
 
     try:

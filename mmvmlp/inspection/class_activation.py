@@ -4,7 +4,6 @@ Source: Selvaraju et al., "Grad-CAM" (arXiv 1610.02391), by the package ``grad-c
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from torch import nn
 
 from mmvmlp.backbones.base import VisionMLP, find_backbone
 from mmvmlp.inspection.layers import Layer, layers_of, outputs_of
+from mmvmlp.optional_packages import import_optional
 
 SMALLEST_MAP = 4
 """Rows and columns that the map of a layer must have for a picture of it."""
@@ -34,22 +34,6 @@ class ClassActivation:
     layer: Layer
 
 
-def import_grad_cam() -> Any:
-    """Import the package ``grad-cam``.
-
-    Raises:
-        ModuleNotFoundError: If it is not installed, with the command that installs it.
-    """
-    try:
-        import pytorch_grad_cam
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            'grad-cam is not installed; it comes with: pip install "mmvmlp[inspect]"',
-            name=error.name,
-        ) from error
-    return pytorch_grad_cam
-
-
 def map_classes(
     classifier: nn.Module, images: torch.Tensor, pictures: torch.Tensor
 ) -> list[ClassActivation]:
@@ -65,7 +49,7 @@ def map_classes(
         TypeError: If the model is no classifier.
         ValueError: If the images are too small.
     """
-    grad_cam = import_grad_cam()
+    grad_cam = import_optional('pytorch_grad_cam', 'inspect')
     from pytorch_grad_cam.utils.image import show_cam_on_image
 
     if not hasattr(classifier, 'head') or hasattr(classifier, 'bbox_head'):

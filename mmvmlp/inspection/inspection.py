@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib.colors import LogNorm
 
 from mmvmlp.inspection.activations import measure_activations
-from mmvmlp.inspection.class_activation import import_grad_cam, map_classes
+from mmvmlp.inspection.class_activation import map_classes
 from mmvmlp.inspection.feature_maps import CHANNELS_SHOWN, feature_pyramid, pyramid_panels
 from mmvmlp.inspection.figures import Panel, draw_lines_over_depth, draw_panels, save_figure
 from mmvmlp.inspection.mixing_weights import (
@@ -24,6 +24,7 @@ from mmvmlp.inspection.phases import measure_phases
 from mmvmlp.inspection.reach import whole_map_statistics
 from mmvmlp.inspection.receptive_field import measure_receptive_fields
 from mmvmlp.inspection.subject import Subject
+from mmvmlp.optional_packages import import_optional
 from mmvmlp.output_files import write_atomically
 
 JSON_NAME = 'inspection.json'
@@ -64,7 +65,7 @@ def inspect_network(
     if unknown := [part for part in parts if part not in PARTS]:
         raise ValueError(f'parts={unknown!r}: {", ".join(map(repr, PARTS))} are accepted')
     if 'class-activation' in parts:
-        import_grad_cam()
+        import_optional('pytorch_grad_cam', 'inspect')
     out_dir.mkdir(parents=True, exist_ok=True)
     contents: dict[str, Any] = {
         **about,

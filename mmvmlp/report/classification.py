@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmvmlp.report.figures import NAMED_CLASSES, plot_bars
+from mmvmlp.report.figures import plot_bars
 from mmvmlp.report.findings import (
     Entry,
     Findings,
@@ -13,6 +13,7 @@ from mmvmlp.report.findings import (
     confusions,
     decimal,
     image_address,
+    named_classes,
     worst_and_best,
 )
 from mmvmlp.report.validation import Validation
@@ -44,12 +45,7 @@ def find_in_classifier(validation: Validation, gallery: int) -> Findings:
     totals = counts.sum(axis=1)
     shares = np.where(totals > 0, counts.diagonal() / np.maximum(totals, 1), np.nan)
     order = np.argsort(-np.nan_to_num(shares, nan=-1), kind='stable')
-    there = shown = order[totals[order] > 0]
-    title = 'Accuracy by class'
-    if len(there) > NAMED_CLASSES:
-        half = NAMED_CLASSES // 2
-        title += f', best and worst {half}'
-        shown = np.concatenate([there[:half], there[-half:]])
+    title, shown = named_classes('Accuracy by class', order[totals[order] > 0].tolist())
     findings = Findings({'accuracy (%)': 100 * float(counts.diagonal().sum() / counts.sum())})
     matrix, confused = confusions(counts, names, names, 'Confusions: images')
     findings.figures = [

@@ -13,12 +13,8 @@ from markupsafe import Markup
 from mmengine.structures import InstanceData
 
 from mmvmlp.inference.run_lengths import encode_mask
-from mmvmlp.report.figures import (
-    NAMED_CLASSES,
-    Values,
-    plot_bars,
-    plot_precision_recall,
-)
+from mmvmlp.optional_packages import import_optional
+from mmvmlp.report.figures import Values, plot_bars, plot_precision_recall
 from mmvmlp.report.findings import (
     Entry,
     Findings,
@@ -29,6 +25,7 @@ from mmvmlp.report.findings import (
     decimal,
     fitting_scale,
     image_address,
+    named_classes,
     worst_and_best,
 )
 from mmvmlp.report.validation import Validation
@@ -127,9 +124,8 @@ def evaluate_coco(truth: COCO, results: list[dict[str, Any]], kind: str) -> COCO
         results: Detections as COCO's results have them.
         kind: ``'bbox'`` or ``'segm'``.
     """
-    from hotcoco import COCOeval
-
-    evaluation = COCOeval(truth, truth.load_res(results), kind)
+    hotcoco = import_optional('hotcoco', 'demo')
+    evaluation: COCOeval = hotcoco.COCOeval(truth, truth.load_res(results), kind)
     evaluation.evaluate()
     evaluation.accumulate()
     return evaluation
@@ -200,34 +196,27 @@ def _annotations_and_results(
 
 
 def _dataset(validation: Validation, names: list[str], annotations: list[dict[str, Any]]) -> COCO:
-    try:
-        from hotcoco import COCO
-    except ImportError as error:
-        raise ImportError(
-            'hotcoco, which evaluates detections, is missing: pip install mmvmlp[demo]'
-        ) from error
     images = []
     for number in validation.indices:
         info = validation.info(number)
         images.append({'id': number, 'height': info['height'], 'width': info['width']})
     categories = [{'id': label, 'name': name} for label, name in enumerate(names)]
-    return COCO({'images': images, 'categories': categories, 'annotations': annotations})
+    contents = {'images': images, 'categories': categories, 'annotations': annotations}
+    truth: COCO = import_optional('hotcoco', 'demo').COCO(contents)
+    return truth
 
 
 def _figures(
     kind: str, precision: Values, ap: Values, names: list[str], recalls: Values
 ) -> list[Markup]:
     order = np.argsort(-np.nan_to_num(ap, nan=-1), kind='stable')
-    order = order[~np.isnan(ap[order])]
-    title = f'{kind.capitalize()} AP by class'
-    if len(order) > NAMED_CLASSES:
-        half = NAMED_CLASSES // 2
-        title += f', best and worst {half}'
-        order = np.concatenate([order[:half], order[-half:]])
+    title, shown = named_classes(
+        f'{kind.capitalize()} AP by class', order[~np.isnan(ap[order])].tolist()
+    )
     mean = _mean(precision, (2,))
     return [
         plot_bars(
-            [names[label] for label in order], {kind: ap[order]}, title, 'AP, IoU 0.5 to 0.95'
+            [names[label] for label in shown], {kind: ap[shown]}, title, 'AP, IoU 0.5 to 0.95'
         ),
         plot_precision_recall(
             {

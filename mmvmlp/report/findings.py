@@ -6,6 +6,7 @@ import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -13,8 +14,10 @@ import numpy.typing as npt
 from markupsafe import Markup
 from PIL import Image
 
-from mmvmlp.report.figures import COUNTED_CLASSES, plot_confusion
+from mmvmlp.report.figures import COUNTED_CLASSES, NAMED_CLASSES, plot_confusion
 from mmvmlp.visualization.drawing import ImageArray
+
+Class = TypeVar('Class')
 
 LISTED_CONFUSIONS = 20
 GALLERY_QUALITY = 82
@@ -103,6 +106,22 @@ def worst_and_best(
         for title, chosen in (('Worst', worst), ('Best', best))
     ]
     return [gallery for gallery in galleries if gallery.entries]
+
+
+def named_classes(title: str, classes: Sequence[Class]) -> tuple[str, Sequence[Class]]:
+    """Choose the classes for which a figure has room.
+
+    Args:
+        title: Of the figure.
+        classes: The best first.
+
+    Returns:
+        The title, which says so if classes are left out, and the classes.
+    """
+    half = NAMED_CLASSES // 2
+    if len(classes) <= NAMED_CLASSES:
+        return title, classes
+    return f'{title}, best and worst {half}', [*classes[:half], *classes[-half:]]
 
 
 def confusions(

@@ -10,7 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mmvmlp.report.figures import NAMED_CLASSES, plot_bars
+from mmvmlp.optional_packages import import_optional
+from mmvmlp.report.figures import plot_bars
 from mmvmlp.report.findings import (
     Entry,
     Findings,
@@ -19,6 +20,7 @@ from mmvmlp.report.findings import (
     decimal,
     fitting_scale,
     image_address,
+    named_classes,
     worst_and_best,
 )
 from mmvmlp.report.validation import Validation
@@ -38,14 +40,9 @@ def find_in_segmentor(validation: Validation, gallery: int) -> Findings:
     Raises:
         ImportError: If hotcoco is missing.
     """
-    try:
-        from hotcoco.semantic import SemanticEval
-    except ImportError as error:
-        raise ImportError(
-            'hotcoco, which evaluates segmentations, is missing: pip install mmvmlp[demo]'
-        ) from error
+    semantic = import_optional('hotcoco.semantic', 'demo')
     names = validation.class_names
-    whole = SemanticEval(names, ignore_index=IGNORED)
+    whole = semantic.SemanticEval(names, ignore_index=IGNORED)
     quality: dict[int, float] = {}
     maps: dict[int, list[Any]] = {}
     for number, sample in validation.predictions():
@@ -53,7 +50,7 @@ def find_in_segmentor(validation: Validation, gallery: int) -> Findings:
             pixels.data[0].cpu().numpy().astype(np.uint16)
             for pixels in (sample.gt_sem_seg, sample.pred_sem_seg)
         ]
-        one = SemanticEval(names, ignore_index=IGNORED)
+        one = semantic.SemanticEval(names, ignore_index=IGNORED)
         one.update(*pair)
         whole.merge(one)
         quality[number] = one.results()['mIoU']
@@ -61,13 +58,7 @@ def find_in_segmentor(validation: Validation, gallery: int) -> Findings:
         maps[number] = [cv2.imencode('.png', pixels)[1] for pixels in pair]
     found = whole.results()
     classes = sorted(found['per_class'], key=lambda each: -np.nan_to_num(each['IoU'], nan=-1))
-    there = [each for each in classes if each['gt_area']]
-    shown = there
-    title = 'IoU by class'
-    if len(there) > NAMED_CLASSES:
-        half = NAMED_CLASSES // 2
-        title += f', best and worst {half}'
-        shown = [*there[:half], *there[-half:]]
+    title, shown = named_classes('IoU by class', [each for each in classes if each['gt_area']])
     findings = Findings({f'{name} (%)': 100 * found[name] for name in ('mIoU', 'mAcc', 'aAcc')})
     matrix, confused = confusions(whole.confusion(), names, names, 'Confusions: pixels')
     findings.figures = [

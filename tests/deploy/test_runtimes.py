@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mmvmlp.deploy.export import save_openvino
-from mmvmlp.deploy.optional_packages import openvino_core
+from mmvmlp.deploy.openvino_core import openvino_core
 from mmvmlp.deploy.runtimes import load_runtime
 
 
