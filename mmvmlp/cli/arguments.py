@@ -1,10 +1,15 @@
 """Arguments shared by several commands."""
 
 import argparse
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import DictAction
 
+from mmvmlp.checkpoints import trusted_checkpoints
 from mmvmlp.config.launcher import LAUNCHERS
 
 
@@ -35,6 +40,15 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_device_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device``, by default a GPU if there is one."""
+    parser.add_argument(
+        '--device',
+        default='cuda' if torch.cuda.is_available() else 'cpu',
+        help='cpu, cuda, or cuda:N (default: cuda if a GPU is seen)',
+    )
+
+
 def add_trust_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--trust-checkpoint``."""
     parser.add_argument(
@@ -43,6 +57,18 @@ def add_trust_option(parser: argparse.ArgumentParser) -> None:
         help='unpickle a checkpoint file of your own fully, which runs any code in it; by default, '
         'types other than tensors and records are refused',
     )
+
+
+def trusting(
+    arguments: argparse.Namespace, files: Iterable[str | Path]
+) -> AbstractContextManager[None]:
+    """Return a context in which checkpoint files are trusted if ``--trust-checkpoint`` says so.
+
+    Args:
+        arguments: Of the command.
+        files: The files that it opens.
+    """
+    return trusted_checkpoints(files if arguments.trust_checkpoint else ())
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:

@@ -6,9 +6,8 @@ Every tensor is converted, and compared after converting it back. Optimizer stat
 import argparse
 from pathlib import Path
 
-from mmvmlp.checkpoints import trusted_checkpoints
 from mmvmlp.checkpoints.conversion import convert_checkpoint
-from mmvmlp.cli.arguments import add_trust_option
+from mmvmlp.cli.arguments import add_trust_option, trusting
 from mmvmlp.cli.errors import one_clear_error
 
 
@@ -46,8 +45,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Convert."""
     arguments = parse_arguments()
-    trusted = [arguments.source] if arguments.trust_checkpoint else []
-    with one_clear_error(), trusted_checkpoints(trusted):
+    with one_clear_error(), trusting(arguments, [arguments.source]):
         conversion = convert_checkpoint(
             arguments.source,
             arguments.out,

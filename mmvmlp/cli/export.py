@@ -8,8 +8,7 @@ compared with the model before it is put into place.
 import argparse
 from pathlib import Path
 
-from mmvmlp.checkpoints import trusted_checkpoints
-from mmvmlp.cli.arguments import add_config_options, add_trust_option
+from mmvmlp.cli.arguments import add_config_options, add_trust_option, trusting
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.config.loading import load_config
 from mmvmlp.deploy.export import export_checkpoint
@@ -62,8 +61,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Export."""
     arguments = parse_arguments()
-    trusted = [arguments.checkpoint] if arguments.trust_checkpoint else []
-    with one_clear_error(), trusted_checkpoints(trusted):
+    with one_clear_error(), trusting(arguments, [arguments.checkpoint]):
         config = load_config(arguments.config, arguments.cfg_options)
         if arguments.whole:
             if arguments.int8:

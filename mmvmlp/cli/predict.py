@@ -8,11 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from mmvmlp.checkpoints import checkpoint_file, read_checkpoint, trusted_checkpoints
+from mmvmlp.checkpoints import checkpoint_file, read_checkpoint
 from mmvmlp.checkpoints.published import sha256_of
-from mmvmlp.cli.arguments import add_config_options, add_trust_option
+from mmvmlp.cli.arguments import add_config_options, add_device_option, add_trust_option, trusting
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.config.loading import load_config
 from mmvmlp.inference.formats import FORMATS
@@ -121,11 +119,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         '--fuse', action='store_true', help="use the backbone's inference form, which is faster"
     )
-    parser.add_argument(
-        '--device',
-        default='cuda' if torch.cuda.is_available() else 'cpu',
-        help='cpu, cuda, or cuda:N (default: cuda if a GPU is seen)',
-    )
+    add_device_option(parser)
     add_trust_option(parser)
     add_config_options(parser)
     return parser.parse_args()
@@ -134,8 +128,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Predict."""
     arguments = parse_arguments()
-    trusted = [arguments.checkpoint] if arguments.trust_checkpoint else []
-    with one_clear_error(), trusted_checkpoints(trusted):
+    with one_clear_error(), trusting(arguments, [arguments.checkpoint]):
         summary = _predict(arguments)
     names = [file.name for file in summary.files]
     files = names[0] if len(names) == 1 else f'{names[0]} to {names[-1]}'

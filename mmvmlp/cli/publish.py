@@ -9,8 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mmvmlp.checkpoints import trusted_checkpoints
-from mmvmlp.cli.arguments import add_config_options, add_trust_option
+from mmvmlp.cli.arguments import add_config_options, add_trust_option, trusting
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.config.loading import load_config
 from mmvmlp.hub.model_card import Provenance
@@ -55,8 +54,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Publish."""
     arguments = parse_arguments()
-    trusted = [arguments.checkpoint] if arguments.trust_checkpoint else []
-    with one_clear_error(), trusted_checkpoints(trusted):
+    with one_clear_error(), trusting(arguments, [arguments.checkpoint]):
         metrics = None if arguments.metrics is None else _read_metrics(arguments.metrics)
         file = publish_checkpoint(
             load_config(arguments.config, arguments.cfg_options),

@@ -7,10 +7,7 @@ and the validation data are there, results by class, kinds of errors, and images
 import argparse
 from pathlib import Path
 
-import torch
-
-from mmvmlp.checkpoints import trusted_checkpoints
-from mmvmlp.cli.arguments import add_trust_option
+from mmvmlp.cli.arguments import add_device_option, add_trust_option, trusting
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.report.page import write_report
 
@@ -44,11 +41,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         '--data-root', metavar='DIR', help="data folder, in place of the configs' data_root"
     )
-    parser.add_argument(
-        '--device',
-        default='cuda' if torch.cuda.is_available() else 'cpu',
-        help='cpu, cuda, or cuda:N (default: cuda if a GPU is seen)',
-    )
+    add_device_option(parser)
     add_trust_option(parser)
     return parser.parse_args()
 
@@ -59,13 +52,8 @@ def main() -> int:
     folders = arguments.work_dirs
     out_file = arguments.out or (folders[0] if len(folders) == 1 else Path()) / 'report.html'
     with one_clear_error():
-        checkpoints = [
-            str(file)
-            for folder in folders
-            for file in folder.glob('*.pth')
-            if arguments.trust_checkpoint
-        ]
-        with trusted_checkpoints(checkpoints):
+        checkpoints = (file for folder in folders for file in folder.glob('*.pth'))
+        with trusting(arguments, checkpoints):
             evaluated = write_report(
                 folders,
                 out_file,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from mmengine import fileio
 
-from mmvmlp.checkpoints import checkpoint_file, trusted_checkpoints
-from mmvmlp.cli.arguments import add_run_options
+from mmvmlp.checkpoints import checkpoint_file
+from mmvmlp.cli.arguments import add_run_options, trusting
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.cli.short_log import short_log
 from mmvmlp.config.launcher import set_launcher
@@ -68,8 +68,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Evaluate a checkpoint."""
     arguments = parse_arguments()
-    trusted = [arguments.checkpoint] if arguments.trust_checkpoint else []
-    with one_clear_error(), short_log(), trusted_checkpoints(trusted):
+    with one_clear_error(), short_log(), trusting(arguments, [arguments.checkpoint]):
         config = load_config(arguments.config, arguments.cfg_options)
         set_work_dir(config, arguments.work_dir)
         set_log(config)

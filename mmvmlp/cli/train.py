@@ -4,8 +4,7 @@ import argparse
 
 from mmengine.config import Config
 
-from mmvmlp.checkpoints import trusted_checkpoints
-from mmvmlp.cli.arguments import add_run_options
+from mmvmlp.cli.arguments import add_run_options, trusting
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.cli.short_log import short_log
 from mmvmlp.config.launcher import set_launcher
@@ -86,7 +85,6 @@ def main() -> int:
     arguments = parse_arguments()
     with one_clear_error(), short_log():
         config = configure(arguments)
-        trusted = named_checkpoints(config.to_dict()) if arguments.trust_checkpoint else ()
-        with trusted_checkpoints(trusted):
+        with trusting(arguments, named_checkpoints(config.to_dict())):
             build_runner(config).train()
     return 0

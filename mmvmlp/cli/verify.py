@@ -7,9 +7,8 @@ import argparse
 
 from mmengine.registry import MODELS, init_default_scope
 
-from mmvmlp.checkpoints import trusted_checkpoints
 from mmvmlp.checkpoints.verification import Verification, verify_checkpoint
-from mmvmlp.cli.arguments import add_config_options, add_trust_option
+from mmvmlp.cli.arguments import add_config_options, add_trust_option, trusting
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.config.loading import load_config
 
@@ -35,8 +34,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Verify."""
     arguments = parse_arguments()
-    trusted = [arguments.checkpoint] if arguments.trust_checkpoint else []
-    with one_clear_error(), trusted_checkpoints(trusted):
+    with one_clear_error(), trusting(arguments, [arguments.checkpoint]):
         model = None
         if arguments.config is not None:
             config = load_config(arguments.config, arguments.cfg_options)
