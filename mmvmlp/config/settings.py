@@ -16,9 +16,6 @@ from mmvmlp.checkpoints.resuming import checkpoint_to_resume
 from mmvmlp.config.required_files import check_checkpoint_exists
 from mmvmlp.output_files import check_folder_can_be_written
 
-UNSAFE_STRATEGIES = ('ColossalAIStrategy', 'DeepSpeedStrategy')
-"""Strategies of mmengine's ``FlexibleRunner`` whose libraries read checkpoints themselves."""
-
 
 def set_backbone_checkpoint(config: Config, checkpoint: str | Path) -> None:
     """Initialise the backbone from a checkpoint, published or our own.
@@ -248,19 +245,7 @@ def set_durable_training(config: Config) -> None:
 
 
 def set_strict_checkpoints(config: Config) -> None:
-    """Refuse checkpoints that do not fit the model of the run, or would be unpickled fully.
-
-    Raises:
-        ValueError: If the config's strategy reads checkpoints of its own kind.
-    """
-    strategy = config.get('strategy') or {}
-    kind = strategy.get('type') if isinstance(strategy, dict) else type(strategy)
-    name = str(getattr(kind, '__name__', kind)).rpartition('.')[2]
-    if config.get('load_from') and name in UNSAFE_STRATEGIES:
-        raise ValueError(
-            f'strategy {name}: it unpickles load_from={config.load_from!r} fully, which runs any '
-            'code in it; other strategies are accepted'
-        )
+    """Refuse checkpoints that do not fit the model of the run."""
     hooks = dict(config.get('default_hooks') or {})
     hooks['strict_checkpoint'] = {'type': 'mmvmlp.StrictCheckpointHook'}
     config.default_hooks = hooks
