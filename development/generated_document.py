@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from mmvmlp.output_files import write_atomically
 
 
 def with_sections(document: Path, sections: Mapping[str, str]) -> str:
@@ -35,6 +39,23 @@ def _replaced(text: str, name: str, contents: str, document: Path) -> str:
             f'<!-- end {name} --> is expected'
         )
     return marked.sub(lambda match: f'{match[1]}\n{contents}\n\n{match[2]}', text)
+
+
+def write_record(
+    root: Path, record: Mapping[str, Any], file: str, document: str, sections: Mapping[str, str]
+) -> None:
+    """Write measurements as JSON, and the sections of a document that are made from them.
+
+    Args:
+        root: Folder of the project.
+        record: The measurements.
+        file: JSON file, below the folder.
+        document: The document, below the folder.
+        sections: See :func:`with_sections`.
+    """
+    text = with_sections(root / document, sections)
+    write_atomically(root / file, (json.dumps(record, indent=1, allow_nan=False) + '\n').encode())
+    write_atomically(root / document, text.encode())
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

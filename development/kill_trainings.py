@@ -8,7 +8,6 @@ toolboxes are imported once.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import random
@@ -30,13 +29,13 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from development.generated_document import markdown_table, with_sections
+from development.generated_document import markdown_table, write_record
 from mmvmlp.checkpoints import read_checkpoint
 from mmvmlp.checkpoints.durable import newest_whole_checkpoint
 from mmvmlp.cli import train
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.datasets.digit_scenes import make_digit_scenes
-from mmvmlp.output_files import INCOMPLETE, write_atomically
+from mmvmlp.output_files import INCOMPLETE
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = 'docs/killed_trainings.json'
@@ -257,10 +256,7 @@ def main() -> None:
         record = {'command': COMMAND, 'outcomes': outcomes}
         print(killed_section(record))
         if not arguments.dry_run:
-            text = with_sections(ROOT / DOCUMENT, {SECTION: killed_section(record)})
-            contents = json.dumps(record, indent=1) + '\n'
-            write_atomically(ROOT / RECORD, contents.encode())
-            write_atomically(ROOT / DOCUMENT, text.encode())
+            write_record(ROOT, record, RECORD, DOCUMENT, {SECTION: killed_section(record)})
 
 
 if __name__ == '__main__':

@@ -7,7 +7,6 @@ and the table from it.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -17,13 +16,12 @@ import mmcv
 import torch
 from mmengine.config import Config
 
-from development.generated_document import markdown_table, with_sections
+from development.generated_document import markdown_table, write_record
 from mmvmlp.analysis.machine import machine_facts
 from mmvmlp.analysis.precision import LARGEST_ERRORS, PRECISIONS, measure_precision
 from mmvmlp.backbones.base import VisionMLP, find_backbone, registered_families
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.inference.trained_model import load_trained_model
-from mmvmlp.output_files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = 'docs/precision.json'
@@ -109,10 +107,7 @@ def main() -> None:
     argparse.ArgumentParser(description=(__doc__ or '').splitlines()[0]).parse_args()
     with one_clear_error('development'):
         record = measure()
-        text = with_sections(ROOT / DOCUMENT, {SECTION: precision_section(record)})
-        contents = json.dumps(record, indent=1, allow_nan=False) + '\n'
-        write_atomically(ROOT / RECORD, contents.encode())
-        write_atomically(ROOT / DOCUMENT, text.encode())
+        write_record(ROOT, record, RECORD, DOCUMENT, {SECTION: precision_section(record)})
     print(f'The table is in {DOCUMENT}, all errors in {RECORD}')
 
 

@@ -7,7 +7,6 @@ minutes, and writes docs/ray_scaling.json and its table.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import tempfile
@@ -17,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from development.generated_document import markdown_table, with_sections
+from development.generated_document import markdown_table, write_record
 from mmvmlp.checkpoints import read_checkpoint
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.config.loading import load_config
@@ -33,7 +32,6 @@ from mmvmlp.inference.prediction_files import (
 from mmvmlp.inference.predictors import Predictor, predictor_of
 from mmvmlp.inference.ray_prediction import LOCAL, predict_on_ray, ray_cluster
 from mmvmlp.inference.sources import ImageReference, find_sources
-from mmvmlp.output_files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = 'docs/ray_scaling.json'
@@ -184,9 +182,7 @@ def main() -> None:
         }
         print(scaling_section(record))
         if not arguments.dry_run:
-            text = with_sections(ROOT / DOCUMENT, {SECTION: scaling_section(record)})
-            write_atomically(ROOT / RECORD, (json.dumps(record, indent=1) + '\n').encode())
-            write_atomically(ROOT / DOCUMENT, text.encode())
+            write_record(ROOT, record, RECORD, DOCUMENT, {SECTION: scaling_section(record)})
 
 
 if __name__ == '__main__':

@@ -7,7 +7,6 @@ docs/soak.json and its table.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import random
 import tempfile
@@ -24,12 +23,11 @@ from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
-from development.generated_document import markdown_table, with_sections
+from development.generated_document import markdown_table, write_record
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.config.loading import load_config, set_data_root
 from mmvmlp.datasets.digit_scenes import make_digit_scenes
 from mmvmlp.inference.predictors import make_predictor
-from mmvmlp.output_files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = 'docs/soak.json'
@@ -175,9 +173,7 @@ def main() -> None:
         record = {'command': COMMAND, 'outcomes': [each.result() for each in waiting]}
     print(soak_section(record))
     if not arguments.dry_run:
-        text = with_sections(ROOT / DOCUMENT, {SECTION: soak_section(record)})
-        write_atomically(ROOT / RECORD, (json.dumps(record, indent=1) + '\n').encode())
-        write_atomically(ROOT / DOCUMENT, text.encode())
+        write_record(ROOT, record, RECORD, DOCUMENT, {SECTION: soak_section(record)})
 
 
 if __name__ == '__main__':

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save as save_safetensors
 
 import mmvmlp
+from development.fuzz.damage import DAMAGES, damaged
 from development.fuzz.trials import accepted
 from development.fuzz.values import ODD_VALUES
 from mmvmlp.backbones.base import VisionMLP, registered_families
@@ -102,12 +103,6 @@ WRAPPINGS: dict[str, Callable[[dict[str, Any], Any], Any]] = {
 
 @st.composite
 def _cases(draw: st.DrawFn) -> dict[str, Any]:
-    damage = st.one_of(
-        st.tuples(st.just('flip'), st.floats(0, 1, exclude_max=True), st.integers(0, 7)),
-        st.tuples(st.just('cut'), st.floats(0, 1), st.none()),
-        st.tuples(st.just('zero'), st.floats(0, 1), st.integers(1, 4096)),
-        st.tuples(st.just('insert'), st.floats(0, 1), st.binary(min_size=1, max_size=40)),
-    )
     case: dict[str, Any] = {
         'family': draw(st.sampled_from(sorted(FAMILIES))),
         'format': draw(st.sampled_from(FORMATS)),
@@ -124,7 +119,7 @@ def _cases(draw: st.DrawFn) -> dict[str, Any]:
     elif kind == 'wrapping':
         case['wrapping'] = draw(st.sampled_from(sorted(WRAPPINGS)))
     elif kind == 'damage':
-        case['damage'] = draw(st.lists(damage, min_size=1, max_size=3))
+        case['damage'] = draw(st.lists(DAMAGES, min_size=1, max_size=3))
     else:
         case['bomb'] = draw(st.integers(26, 40).map(lambda exponent: 2**exponent))
     return case
@@ -183,18 +178,7 @@ def _contents(value: dict[str, Any], saved: dict[str, torch.Tensor]) -> bytes:
                 continue
     if value['bomb']:
         return _bomb(value['format'], value['bomb'])
-    contents = bytearray(_saved(value, state))
-    for kind, place, how in value['damage']:
-        at = int(place * len(contents))
-        if kind == 'flip' and at < len(contents):
-            contents[at] ^= 1 << how
-        elif kind == 'cut':
-            del contents[at:]
-        elif kind == 'zero':
-            contents[at : at + how] = bytes(len(contents[at : at + how]))
-        elif kind == 'insert':
-            contents[at:at] = how
-    return bytes(contents)
+    return damaged(_saved(value, state), value['damage'])
 
 
 def _saved(value: dict[str, Any], state: dict[str, Any]) -> bytes:

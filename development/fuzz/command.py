@@ -7,7 +7,6 @@ docs/fuzzing.json and its table.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import multiprocessing
 import sys
@@ -21,9 +20,8 @@ import torch
 
 from development.fuzz.targets import COUNTS
 from development.fuzz.trials import Outcomes, Target, try_inputs
-from development.generated_document import markdown_table, with_sections
+from development.generated_document import markdown_table, write_record
 from mmvmlp.cli.errors import one_clear_error
-from mmvmlp.output_files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = 'docs/fuzzing.json'
@@ -76,7 +74,5 @@ def main() -> int:
     record = {'command': COMMAND, 'outcomes': rows}
     print(fuzzing_section(record))
     if not arguments.dry_run:
-        text = with_sections(ROOT / DOCUMENT, {SECTION: fuzzing_section(record)})
-        write_atomically(ROOT / RECORD, (json.dumps(record, indent=1) + '\n').encode())
-        write_atomically(ROOT / DOCUMENT, text.encode())
+        write_record(ROOT, record, RECORD, DOCUMENT, {SECTION: fuzzing_section(record)})
     return int(any(row['unexpected'] for row in rows))

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 
+from development.fuzz.damage import DAMAGES, damaged
 from development.fuzz.small_run import write_small_run
 from mmvmlp.config.loading import load_config
 from mmvmlp.inference.prediction_files import predict_files
@@ -38,24 +39,13 @@ SIDES = st.one_of(st.integers(1, 100), st.sampled_from([1, 2, 10_000]))
 def _cases(draw: st.DrawFn) -> dict[str, Any]:
     suffix = draw(st.sampled_from(sorted(MODES)))
     height, width = draw(SIDES), draw(SIDES)
-    place = st.floats(0, 1, exclude_max=True)
     return {
         'suffix': suffix,
         'mode': draw(st.sampled_from(MODES[suffix])),
         # At most one side is long.
         'size': (min(width, 100) if height > 100 else width, height),
         'frames': draw(st.sampled_from([1, 1, 1, 3])),
-        'damage': draw(
-            st.lists(
-                st.one_of(
-                    st.tuples(st.just('flip'), place, st.integers(0, 7)),
-                    st.tuples(st.just('cut'), place, st.none()),
-                    st.tuples(st.just('zero'), place, st.integers(1, 64)),
-                    st.tuples(st.just('insert'), place, st.binary(min_size=1, max_size=9)),
-                ),
-                max_size=2,
-            )
-        ),
+        'damage': draw(st.lists(DAMAGES, max_size=2)),
         'instead': draw(st.sampled_from([None] * 12 + ['empty', 'text', 'png bomb', 'tall bomb'])),
         'renamed': draw(st.sampled_from([None] * 6 + ['.jpg', '.png', '.tif'])),
         'seed': draw(st.integers(0, 99)),
@@ -135,18 +125,7 @@ def _contents(value: dict[str, Any]) -> bytes:
         several = {}
     kind = {'.jpg': 'JPEG', '.tif': 'TIFF'}.get(value['suffix'], value['suffix'][1:].upper())
     images[0].save(stream, kind, **several)
-    contents = bytearray(stream.getvalue())
-    for damage, place, how in value['damage']:
-        at = int(place * len(contents))
-        if damage == 'flip' and contents:
-            contents[at] ^= 1 << how
-        elif damage == 'cut':
-            del contents[at:]
-        elif damage == 'zero':
-            contents[at : at + how] = bytes(len(contents[at : at + how]))
-        elif damage == 'insert':
-            contents[at:at] = how
-    return bytes(contents)
+    return damaged(stream.getvalue(), value['damage'])
 
 
 def _png_of_zeros(width: int, height: int) -> bytes:
