@@ -122,11 +122,11 @@ def check_torch_file(file: Path, records: Iterable[str]) -> None:
             pickled = io.BytesIO(reader.get_record('data.pkl'))
             start = f'{root}/data/'
             of_data = {key.removeprefix(start): size for key, size in sizes.items()}
-            _screen(_instructions(pickled), records, memory_limit(file), of_data)
+            _Screening(_instructions(pickled), records, memory_limit(file), of_data).load()
             return
         stream.seek(0)
         for _ in range(PICKLES_BEFORE_1_6):
-            _screen(_instructions(stream), records, memory_limit(file), None)
+            _Screening(_instructions(stream), records, memory_limit(file), None).load()
 
 
 def _instructions(stream: BinaryIO) -> bytes:
@@ -184,12 +184,6 @@ class _Depths:
         if instruction.stack_after:
             self.stack.append(depth)
         return depth
-
-
-def _screen(
-    pickled: bytes, records: Iterable[str], limit: int, sizes: Mapping[str, int] | None
-) -> None:
-    _Screening(pickled, records, limit, sizes).load()
 
 
 def _too_large(size: int, limit: int) -> str:
