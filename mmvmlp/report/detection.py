@@ -112,7 +112,7 @@ def find_in_detector(validation: Validation, gallery: int) -> Findings:
         _errors(evaluated),
         *confused,
     ]
-    findings.galleries = _galleries(validation, gallery, annotations, results, evaluated['bbox'])
+    findings.galleries = _galleries(validation, gallery, truth, annotations, results)
     return findings
 
 
@@ -129,6 +129,20 @@ def evaluate_coco(truth: COCO, results: list[dict[str, Any]], kind: str) -> COCO
     evaluation.evaluate()
     evaluation.accumulate()
     return evaluation
+
+
+def f1_of_images(truth: COCO, results: list[dict[str, Any]]) -> dict[int, float]:
+    """Return F1 at an IoU of 0.5 by image, for images with objects or detections.
+
+    Args:
+        truth: The annotations.
+        results: The detections, of which those with a score below :data:`SCORE_THRESHOLD` do not
+            count.
+    """
+    # hotcoco's `score_thr` is for its search of wrong labels only.
+    counted = [result for result in results if result['score'] >= SCORE_THRESHOLD]
+    summary = evaluate_coco(truth, counted, 'bbox').image_diagnostics(iou_thr=0.5)['img_summary']
+    return {number: found['f1'] for number, found in summary.items()}
 
 
 def precision_of(evaluation: COCOeval) -> Values:
@@ -277,21 +291,20 @@ def _confusions(evaluation: COCOeval, names: list[str]) -> tuple[Markup, list[Ta
 def _galleries(
     validation: Validation,
     count: int,
+    truth: COCO,
     annotations: list[dict[str, Any]],
     results: list[dict[str, Any]],
-    evaluation: COCOeval,
 ) -> list[Gallery]:
-    summary = evaluation.image_diagnostics(iou_thr=0.5, score_thr=SCORE_THRESHOLD)['img_summary']
+    shown = [result for result in results if result['score'] >= SCORE_THRESHOLD]
+    f1 = f1_of_images(truth, results)
 
-    def quality(number: int) -> tuple[float, float]:
+    def quality(number: int) -> float:
         # An image with neither objects nor detections is as it should be.
-        found = summary.get(number, {'f1': 1.0, 'ap': 1.0})
-        return found['f1'], found['ap'] or 0.0
+        return f1.get(number, 1.0)
 
     def draw(number: int) -> Entry:
         image = validation.image(number)
         objects = [each for each in annotations if not each['iscrowd']]
-        shown = [result for result in results if result['score'] >= SCORE_THRESHOLD]
         drawings = [
             image_address(
                 draw_instances(
@@ -304,7 +317,7 @@ def _galleries(
             for given in (objects, shown)
         ]
         name = validation.caption(number)
-        caption = f'{name}: F1 {quality(number)[0]:.2f}'
+        caption = f'{name}: F1 {quality(number):.2f}'
         alternatives = (f'{name}, ground truth', f'{name}, prediction')
         return Entry(caption, list(zip(alternatives, drawings, strict=True)))
 

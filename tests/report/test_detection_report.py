@@ -10,7 +10,13 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO as ReferenceCOCO
 from pycocotools.cocoeval import COCOeval as ReferenceEvaluation
 
-from mmvmlp.report.detection import ERRORS, average_precisions, evaluate_coco, precision_of
+from mmvmlp.report.detection import (
+    ERRORS,
+    average_precisions,
+    evaluate_coco,
+    f1_of_images,
+    precision_of,
+)
 
 SIZE = 120
 
@@ -106,3 +112,10 @@ def test_errors_are_told_apart(found, expected):
     counts = evaluation.tide_errors()['counts']
     assert set(counts) == set(ERRORS)
     assert {key: count for key, count in counts.items() if count} == expected
+
+
+def test_detections_of_low_scores_do_not_spoil_an_image():
+    truth = COCO(dataset(objects([OBJECT, (1, 0, OBJECT[2])]), images=3, classes=2))
+    found = [HIT, (0, 0, ELSEWHERE), (1, 0, HIT[2]), (1, 0, ELSEWHERE)]
+    f1 = f1_of_images(truth, objects(found, score=[0.9, 0.2, 0.9, 0.4]))
+    assert f1 == pytest.approx({0: 1.0, 1: 2 / 3})
