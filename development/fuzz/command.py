@@ -1,6 +1,6 @@
 """Try random inputs of every kind, and count what becomes of them, for docs/robustness.md.
 
-Run as ``python -m development.fuzz``; it takes a quarter of an hour on two cores, and writes
+Run as ``python -m development.fuzz``; it takes four minutes on two cores, and writes
 docs/fuzzing.json and its table.
 """
 
