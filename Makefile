@@ -9,7 +9,7 @@ VENV_PYTHON := .venv/bin/python
 PYTEST_FLAGS := --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint doctor audit sbom clean clean-env
+.PHONY: help env demo test lint docs doctor audit sbom clean clean-env
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -30,6 +30,9 @@ lint: env  ## ruff and mypy --strict
 
 test: lint  ## lint, then the whole test suite
 	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest $(PYTEST_FLAGS)
+
+docs: env  ## build the documentation site in build/docs; every warning is an error
+	$(VENV_PYTHON) -m sphinx -W --keep-going -q -j auto docs build/docs
 
 doctor: env  ## report versions, test every package, print a fix for each problem
 	$(VENV_PYTHON) -m mmvmlp doctor

@@ -1,4 +1,4 @@
-"""Lists every network of every family, in the README's table.
+"""Lists every network of every family, in the table of docs/networks.md.
 
 python -m development.network_table
 """
@@ -70,10 +70,10 @@ def main() -> None:
     """Write the table."""
     argparse.ArgumentParser(description=(__doc__ or '').splitlines()[0]).parse_args()
     with one_clear_error('development'):
-        document = ROOT / 'README.md'
+        document = ROOT / 'docs/networks.md'
         text = with_sections(document, {SECTION: network_table()})
         write_atomically(document, text.encode())
-    print('The table is in README.md')
+    print('The table is in docs/networks.md')
 
 
 if __name__ == '__main__':

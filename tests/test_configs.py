@@ -298,9 +298,9 @@ def test_model_data_and_schedule_combine_as_documented(tmp_path):
     assert build(config).roi_head.bbox_head.num_classes == 365
 
 
-def test_the_readmes_pyramid_builds():
-    readme = Path('README.md').read_text()
-    program = readme.partition("```python\nbackbone = dict(type='mmvmlp.ResMLP'")[2]
+def test_the_pyramid_of_the_networks_page_builds():
+    page = Path('docs/networks.md').read_text()
+    program = page.partition("```python\nbackbone = dict(type='mmvmlp.ResMLP'")[2]
     settings = {}
     exec("backbone = dict(type='mmvmlp.ResMLP'" + program.partition('```')[0], settings)
     init_default_scope('mmdet')

@@ -123,7 +123,7 @@ def tables(records: Sequence[Record]) -> str:
         verdicts.update(row[-1] for row in rows)
         seeds = {len(values) for values in measured.values.values()}
         parts += [
-            f'### {family.title}',
+            f'## {family.title}',
             f'Trainings per network: {" to ".join(map(str, sorted({min(seeds), max(seeds)})))}. '
             f'Standard deviation over seeds: {measured.deviation:.1f}.',
             markdown_table(HEADINGS, rows),

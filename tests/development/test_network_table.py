@@ -8,7 +8,7 @@ from mmvmlp.backbones.base import registered_families
 
 def test_every_family_has_a_row_with_its_networks_and_their_sizes():
     rows = network_table().splitlines()[2:]
-    assert network_table() in Path('README.md').read_text(), (
+    assert network_table() in Path('docs/networks.md').read_text(), (
         'run python -m development.network_table'
     )
     for row, family in zip(rows, registered_families(), strict=True):
