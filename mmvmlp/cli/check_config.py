@@ -6,6 +6,7 @@ from mmengine.logging import MMLogger
 
 from mmvmlp.cli.arguments import add_config_options
 from mmvmlp.cli.errors import one_clear_error
+from mmvmlp.cli.short_log import without_false_warnings
 from mmvmlp.config.check import ConfigCheck
 from mmvmlp.config.loading import load_config, set_data_root
 
@@ -26,7 +27,7 @@ def main() -> int:
     arguments = parse_arguments()
     # The toolboxes log the initialisation of every parameter.
     MMLogger.get_instance('mmengine', log_level='WARNING')
-    with one_clear_error():
+    with one_clear_error(), without_false_warnings():
         config = load_config(arguments.config, arguments.cfg_options)
         if arguments.data_root:
             set_data_root(config, arguments.data_root)

@@ -12,6 +12,7 @@ from mmvmlp.checkpoints import checkpoint_file, read_checkpoint
 from mmvmlp.checkpoints.published import sha256_of
 from mmvmlp.cli.arguments import add_config_options, add_device_option, add_trust_option, trusting
 from mmvmlp.cli.errors import one_clear_error
+from mmvmlp.cli.short_log import without_false_warnings
 from mmvmlp.config.loading import load_config
 from mmvmlp.inference.formats import FORMATS
 from mmvmlp.inference.prediction_files import PredictionOptions, Summary, predict_files
@@ -128,7 +129,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Predict."""
     arguments = parse_arguments()
-    with one_clear_error(), trusting(arguments, [arguments.checkpoint]):
+    with one_clear_error(), without_false_warnings(), trusting(arguments, [arguments.checkpoint]):
         summary = _predict(arguments)
     names = [file.name for file in summary.files]
     files = names[0] if len(names) == 1 else f'{names[0]} to {names[-1]}'

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mmvmlp.cli.arguments import add_device_option, add_trust_option, trusting
 from mmvmlp.cli.errors import one_clear_error
+from mmvmlp.cli.short_log import without_false_warnings
 from mmvmlp.report.page import write_report
 
 
@@ -51,7 +52,7 @@ def main() -> int:
     arguments = parse_arguments()
     folders = arguments.work_dirs
     out_file = arguments.out or (folders[0] if len(folders) == 1 else Path()) / 'report.html'
-    with one_clear_error():
+    with one_clear_error(), without_false_warnings():
         checkpoints = (file for folder in folders for file in folder.glob('*.pth'))
         with trusting(arguments, checkpoints):
             evaluated = write_report(

@@ -121,6 +121,23 @@ class _OutputOfOthers:
         return len(text)
 
 
+class _WithoutFalseWarnings:
+    """Standard output, except for the prints among the false warnings."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.left_out = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        """Write the text; ``print`` ends a line by a call of its own."""
+        end_of_left_out = self.left_out and text == '\n'
+        self.left_out = bool(FALSE_WARNINGS.search(text))
+        return len(text) if end_of_left_out or self.left_out else self.stream.write(text)
+
+
 def _calling_module() -> str:
     """Return the module that logs or prints, also if through ``print_log``."""
     frame: FrameType | None = sys._getframe(1)
@@ -171,3 +188,12 @@ def short_log() -> Iterator[None]:
                 yield
     finally:
         MMLogger.__init__ = original
+
+
+@contextmanager
+def without_false_warnings() -> Iterator[None]:
+    """Leave out warnings that nothing follows from, for commands without a log file."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', message=FALSE_WARNINGS.pattern)
+        with redirect_stdout(_WithoutFalseWarnings(sys.stdout)):
+            yield
