@@ -8,7 +8,7 @@ from mmengine import fileio
 
 import mmvmlp
 
-PAGES = sorted([*Path().glob('*.md'), *Path('docs').glob('*.md')])
+PAGES = sorted([*Path().glob('*.md'), *Path('docs').rglob('*.md'), *Path('.agents').rglob('*.md')])
 LINK = re.compile(r'\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)')
 
 
