@@ -42,6 +42,7 @@ autodoc_typehints_format = 'short'
 python_use_unqualified_type_names = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 
 html_theme = 'furo'
 html_title = f'mmvmlp {version}'

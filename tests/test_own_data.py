@@ -34,11 +34,11 @@ SMALLER = {
 # stands in the model's place.
 OTHER_METHODS = {
     'Boxes and masks in COCO format': (
-        'configs/retinanet_hire_mlp_t.py',
+        'mmvmlp::retinanet_hire_mlp_t.py',
         'model = dict(bbox_head=dict(num_classes=10))',
     ),
     "Segmentation masks in ADE20K's layout": (
-        'configs/upernet_hire_mlp_t.py',
+        'mmvmlp::upernet_hire_mlp_t.py',
         'auxiliary_head=dict(num_classes=len(classes))',
     ),
 }
@@ -73,7 +73,7 @@ def test_the_other_method_of_a_section_takes_its_config(section, tmp_path, run, 
     inherited, model = OTHER_METHODS[section]
     assert f'`{inherited}`' in PAGE
     assert f'`{model}`' in PAGE
-    commands = SECTIONS[section].partition('python tools/train.py')[0]
+    commands = SECTIONS[section].partition('mmvmlp train')[0]
     commands = re.sub("(?<=^_base_ = ').+(?='$)", inherited, commands, flags=re.MULTILINE)
     if model.startswith('model = '):
         commands = re.sub(r'^model = dict\(\n.+\)$', model, commands, flags=re.MULTILINE)

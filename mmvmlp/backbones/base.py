@@ -142,9 +142,12 @@ class VisionMLP(BaseModule):
             TypeError: If the variants are not architectures of one dataclass, by name.
         """
         super().__init_subclass__(**kwargs)
+        _, *parameters = inspect.signature(cls.__init__).parameters.values()
         defaults: dict[str, Any] = {
             'name_prefix': re.sub(r'(?<=[a-z0-9])(?=[A-Z])', '_', cls.__name__).lower(),
             'title': cls.__name__,
+            # Otherwise that of __new__, which takes anything.
+            '__signature__': inspect.Signature(parameters),
         }
         if 'variants' in vars(cls):
             cls._check_variants()
