@@ -1,4 +1,4 @@
-"""Kill short trainings of a detector and a classifier at random moments, for docs/training.md.
+"""Kill short trainings of a detector and a classifier at random moments, for docs/long_runs.md.
 
 Run as ``python -m development.kill_trainings``; it takes seven minutes on two cores, and writes
 docs/killed_trainings.json and its table. On Linux only: trainings are forked, so that the
@@ -39,7 +39,7 @@ from mmvmlp.output_files import INCOMPLETE
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = 'docs/killed_trainings.json'
-DOCUMENT = 'docs/training.md'
+DOCUMENT = 'docs/long_runs.md'
 SECTION = 'killed trainings'
 COMMAND = 'python -m development.kill_trainings'
 

@@ -48,7 +48,9 @@ def test_the_reference_has_every_public_name_and_every_command(site):
 
 @pytest.mark.slow
 def test_no_page_loads_anything_from_elsewhere(site):
-    loading = re.compile(r'<(?:script|img|iframe|source)[^>]+src="(https?:)?//|@import|url\(.?https?:')
+    loading = re.compile(
+        r'<(?:script|img|iframe|source)[^>]+src="(https?:)?//|@import|url\(.?https?:'
+    )
     linked = re.compile(r'<link[^>]+rel="(?:stylesheet|preload|preconnect|icon)"[^>]+href="https?:')
     for page in [*site.rglob('*.html'), *site.rglob('*.css')]:
         text = page.read_text()

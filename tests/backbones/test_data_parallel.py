@@ -70,7 +70,7 @@ def test_gradients_equal_those_of_one_process_with_all_images(tmp_path, ranks):
         assert theirs.keys() == ours.keys()
         both = [nn.utils.parameters_to_vector(kind.values()) for kind in (theirs, ours)]
         if 'of the batch' in case:
-            # Each rank has a batch of its own, as docs/training.md says.
+            # Each rank has a batch of its own, as docs/machines.md says.
             assert relative_difference(*both) > 0.1
         elif dtype is torch.float32:
             assert relative_difference(*both) < 1e-6, case
