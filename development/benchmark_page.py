@@ -178,18 +178,18 @@ def _run_section(record: Record | None, name: str) -> str:
     environment = RUNS[name].environment
     command = ''.join(f'{key}={value} ' for key, value in environment.items()) + command_of(name)
     if record is None:
-        return f'{_indented(command)}\n\n{NO_RECORDS}'
+        return f'{_fenced(command)}\n\n{NO_RECORDS}'
     height, width = record['shape']
     title = f'**{height}x{width}, batch {record["batch"]}**'
     if environment:
         title += ', with an allocator that keeps its memory'
-    return f'{title}:\n\n{_indented(command)}\n\n{_speed_table(record)}'
+    return f'{title}:\n\n{_fenced(command)}\n\n{_speed_table(record)}'
 
 
-def _indented(command: str) -> str:
-    """Break a command into the lines of a code block."""
+def _fenced(command: str) -> str:
+    """Return a block with a command, broken into lines."""
     lines = textwrap.wrap(command, 90, break_long_words=False, break_on_hyphens=False)
-    return '    ' + ' \\\n        '.join(lines)
+    return '```sh\n' + ' \\\n    '.join(lines) + '\n```'
 
 
 def _speed_table(record: Record) -> str:
@@ -298,7 +298,7 @@ def exponent(sides: Sequence[int], seconds: Sequence[float]) -> float:
 
 def _pixels_section(records: Mapping[str, Record]) -> str:
     introduction = (
-        f'{_indented(command_of(f"pixels_{SIDES[-1]}"))}\n\nand likewise for '
+        f'{_fenced(command_of(f"pixels_{SIDES[-1]}"))}\n\nand likewise for '
         f'{", ".join(map(str, SIDES[:-1]))} pixels. Milliseconds for an image:'
     )
     if not PLOTS['cost_by_pixels'].is_measured(records):

@@ -96,7 +96,7 @@ def precision_section(record: Record) -> str:
             rows.append([group, 'fused' if fused else 'ordinary', *cells])
     facts = record['machine']
     return (
-        f'    {COMMAND}\n\n{markdown_table(headings, rows)}\n\n'
+        f'```sh\n{COMMAND}\n```\n\n{markdown_table(headings, rows)}\n\n'
         f'Measured with torch {facts["versions"]["torch"]} on {facts["device"]}. Tests hold every '
         f'family to at most {bounds}.'
     )

@@ -73,7 +73,7 @@ def pruning_section(record: dict[str, Any]) -> str:
         for each in record['measured']
     ]
     headings = ['weights set to zero', 'share of each layer', 'box AP', 'mask AP']
-    return f'    {COMMAND}\n\n{markdown_table(headings, rows)}'
+    return f'```sh\n{COMMAND}\n```\n\n{markdown_table(headings, rows)}'
 
 
 def main() -> None:

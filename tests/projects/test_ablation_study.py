@@ -154,7 +154,7 @@ def test_tables_have_what_was_measured():
     assert text.startswith(
         'Of 3 published gains, the digits agree with 1, differ from 1, and show no difference in 1.'
     )
-    assert text.count('### ') == 2
+    assert text.count('## ') == 2
     assert '| `resmlp_norm`: default | 1,234,567 | 70.5 |  | ResMLP-S12 on ImageNet |  |' in text
     assert '| layer norm | 1,234,567 | 80.5 | +10.0 ± 2.3 | +1.1 | agrees |' in text
     assert '| MLP across patches | 1,234,567 | 60.5 | −10.0 ± 2.3 | +0.7 | differs |' in text
