@@ -1,0 +1,1 @@
+"""Draw the diagrams of docs/concepts from the layers that they show."""
