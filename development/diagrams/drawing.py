@@ -14,9 +14,11 @@ from typing import Any, Literal
 
 import matplotlib
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import BoxStyle, FancyArrowPatch, PathPatch
 from matplotlib.path import Path as Outline
+from matplotlib.transforms import Affine2D
 
 CELL = 12.0
 GAP = 1.5
@@ -36,6 +38,11 @@ NAMES = {INK: '--ink', FAINT_INK: '--faint-ink', EMPTY: '--empty', BLOCK: '--blo
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif"
 
 Position = tuple[int, int]
+
+
+def all_positions(height: int, width: int) -> list[Position]:
+    """Return the positions of a map."""
+    return [(row, column) for row in range(height) for column in range(width)]
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,8 @@ class Drawing:
         self.axes = self.figure.add_axes((0, 0, 1, 1))
         self.axes.set(xlim=(0, width), ylim=(height, 0))
         self.axes.set_axis_off()
+        # Shapes of collections are drawn in the figure's own coordinates, where y points up.
+        self._upside_down = Affine2D().scale(1, -1)
 
     def cells(
         self,
@@ -72,20 +81,24 @@ class Drawing:
         height: float = CELL,
     ) -> None:
         """Fill cells of a map whose upper left corner is given."""
-        shape = BoxStyle.Round(pad=0, rounding_size=min(2.0, (width - GAP) / 4))
-        squares = [
-            shape(
-                corner.x + column * width + GAP / 2,
-                corner.y + row * height + GAP / 2,
-                width - GAP,
-                height - GAP,
-                1,
-            )
-            for row, column in positions
+        square = BoxStyle.Round(pad=0, rounding_size=min(2.0, (width - GAP) / 4))(
+            GAP / 2, GAP / 2, width - GAP, height - GAP, 1
+        )
+        corners = [
+            (corner.x + column * width, corner.y + row * height) for row, column in positions
         ]
-        if squares:
-            outline = Outline.make_compound_path(*squares)
-            self._add(PathPatch(outline, facecolor=colour, alpha=opacity, linewidth=0))
+        if corners:
+            self._add(
+                PathCollection(
+                    [square],
+                    offsets=corners,
+                    offset_transform=self.axes.transData,
+                    transform=self._upside_down,
+                    facecolor=colour,
+                    alpha=opacity,
+                    linewidth=0,
+                )
+            )
 
     def ring(
         self, corner: Spot, position: Position, *, width: float = CELL, height: float = CELL
@@ -105,9 +118,7 @@ class Drawing:
             corner.x, corner.y, width * CELL, height * CELL, 1
         )
         style = (0, (3, 2)) if dashed else '-'
-        self._add(
-            PathPatch(outline, fill=False, edgecolor=colour, linewidth=1.4, linestyle=style)
-        )
+        self._add(PathPatch(outline, fill=False, edgecolor=colour, linewidth=1.4, linestyle=style))
 
     def text(
         self,
@@ -166,15 +177,14 @@ class Drawing:
         """
         kept = json.dumps(data, separators=(',', ':'))
         buffer = BytesIO()
-        settings = {'svg.fonttype': 'none', 'svg.hashsalt': 'mmvmlp', 'font.family': 'DejaVu Sans'}
+        settings = {'svg.fonttype': 'none', 'svg.hashsalt': 'mmvmlp'}
         about = {'Date': None, 'Creator': None, 'Description': kept}
         with matplotlib.rc_context(settings):
             self.figure.savefig(buffer, format='svg', transparent=True, metadata=about)
         text = buffer.getvalue().decode()
         for colour, name in NAMES.items():
             text = text.replace(colour, f'var({name})')
-        text = re.sub(r"'DejaVu Sans'(, sans-serif)?", FONT.replace('\\', ''), text)
-        text = re.sub(r'[ \t]+\n', '\n', text)
+        text = re.sub(r' font-family: [^;]*;', '', text)
         return text.replace('</metadata>', f'</metadata>\n <style>{_styles()}</style>', 1).encode()
 
 
@@ -183,4 +193,7 @@ def _styles() -> str:
         '; '.join(f'{NAMES[colour]}: {value}' for colour, value in SCHEMES[scheme].items())
         for scheme in ('light', 'dark')
     )
-    return f':root {{ {light} }} @media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}'
+    return (
+        f'text {{ font-family: {FONT} }} :root {{ {light} }} '
+        f'@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}'
+    )

@@ -38,13 +38,12 @@ class Reads:
     def channels_in_words(self) -> str:
         """Which channels are read."""
         read = sorted(channel for group in self.groups for channel in group.channels)
-        if len(self.groups) > 1:
-            return 'all channels, each\nfrom one position'
+        words = f'{len(read)} of {self.channels} channels'
         if len(read) == self.channels:
-            return 'all channels'
-        return 'its own channel' if read == [self.output_channel] else (
-            f'{len(read)} of {self.channels} channels'
-        )
+            words = 'all channels'
+        elif read == [self.output_channel]:
+            words = 'its own channel'
+        return words if len(self.groups) == 1 else f'{words}, each\nfrom one position'
 
 
 def measure_reads(

@@ -1,15 +1,23 @@
-"""Diagrams of token mixing: what one output position reads, family by family."""
+"""Diagrams of token mixing: what one output reads, family by family."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from development.diagrams.drawing import BLOCK, CELL, EMPTY, GROUPS, Drawing, Spot
+from development.diagrams.drawing import (
+    BLOCK,
+    CELL,
+    EMPTY,
+    GROUPS,
+    Drawing,
+    Spot,
+    all_positions,
+)
 from development.diagrams.reads import (
     Position,
     Reads,
@@ -25,92 +33,106 @@ from mmvmlp.ops import axial_shift, cycle_shift, spatial_shift
 
 SIDE = 9
 MIDDLE: Position = (SIDE // 2, SIDE // 2)
+LAST: Position = (SIDE - 1, SIDE - 1)
 OUTPUT_CHANNEL = 1
 
-SPACE = 26.0
-TITLE = 18.0
-STRIP = 22.0
-CAPTION = 46.0
-MARGIN = 4.0
+MAP = SIDE * CELL
+BETWEEN, MARGIN = 26.0, 4.0
+TITLE, CAPTION, LEGEND = 18.0, 58.0, 16.0
+
+Sign = Literal['', '+', '→', '=']
+Function = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerPanel:
     """A layer that mixes tokens, or one of its branches.
 
     Attributes:
         title: What the diagram calls it.
         function: From a map (1, channels, SIDE, SIDE) to one of that size.
         channels: Channels of its input.
+        sign: What stands between it and the next panel: ``'+'`` if the two are added, ``'→'`` if
+            the next one takes its output, ``'='`` before a whole block.
     """
 
     title: str
-    function: Callable[[torch.Tensor], torch.Tensor]
+    function: Function
     channels: int
+    sign: Sign = ''
 
 
 @dataclass(frozen=True)
-class Block:
-    """Layers of a block.
+class BlockPanel:
+    """A block, with all its layers and residuals.
 
     Attributes:
-        title: What the diagram calls the block.
-        layers: The layers.
-        signs: Between two layers: ``'+'`` if they stand side by side, ``'→'`` in series, and
-            nothing if they belong to different blocks.
-        module: The block; None to leave out what all layers read together.
+        title: What the diagram calls it.
+        module: The block.
+        position: The position of the output that is looked at.
     """
 
     title: str
-    layers: tuple[Layer, ...]
-    signs: tuple[str, ...]
-    module: nn.Module | None
+    module: nn.Module
+    position: Position = MIDDLE
 
 
-def blocks_of(family: type[VisionMLP]) -> list[Block]:
-    """Return the blocks of a family that its diagram shows."""
-    return BLOCKS[family.name_prefix](family)
+Row = list[LayerPanel | BlockPanel]
+
+
+def rows_of(family: type[VisionMLP], side: int = SIDE) -> list[Row]:
+    """Return what the diagram of a family shows, row by row.
+
+    Args:
+        family: The family.
+        side: Height and width of the maps, for networks of a native size.
+    """
+    return ROWS[family.name_prefix](family, side)
 
 
 def _block(family: type[VisionMLP], stage: int, number: int = 0, **changes: Any) -> Any:
     backbone = with_positive_weights(family({**family.small_arch, **changes}))
-    return backbone.stages[stage].blocks[number]  # type: ignore[union-attr,index]
+    return backbone.stages[stage].blocks[number]
 
 
-def _as_mlp(family: type[VisionMLP]) -> list[Block]:
+def _as_mlp(family: type[VisionMLP], side: int) -> list[Row]:
     block = _block(family, 0, channels=10)
-    mixing = block.token_mixing
-    size = mixing.shift_size
-    layers = (
-        Layer('along the width', lambda x: mixing.width(axial_shift(x, 'width', size)), 10),
-        Layer('along the height', lambda x: mixing.height(axial_shift(x, 'height', size)), 10),
-    )
-    return [Block('one block', layers, ('+',), block)]
+    mixing, size = block.token_mixing, block.token_mixing.shift_size
+    return [
+        [
+            LayerPanel(
+                'along the width', lambda x: mixing.width(axial_shift(x, 'width', size)), 10, '+'
+            ),
+            LayerPanel(
+                'along the height', lambda x: mixing.height(axial_shift(x, 'height', size)), 10, '='
+            ),
+            BlockPanel('one block', block),
+        ]
+    ]
 
 
-def _conv_mlp(family: type[VisionMLP]) -> list[Block]:
+def _conv_mlp(family: type[VisionMLP], side: int) -> list[Row]:
     first, later = _block(family, 0), _block(family, 1)
-    layers = (
-        Layer('stage 1', first.local.conv, first.local.conv.in_channels),
-        Layer('stages 2 to 4', later.local, later.local.in_channels),
-    )
-    return [Block('one block', layers, ('',), None)]
+    return [
+        [
+            LayerPanel('stage 1', first.local.conv, first.local.conv.in_channels),
+            LayerPanel('stages 2 to 4', later.local, later.local.in_channels),
+        ]
+    ]
 
 
-def _three_branches(
-    block: Any, width: Callable[..., torch.Tensor], height: Callable[..., torch.Tensor]
-) -> Block:
-    mixing = block.token_mixing
-    channels = mixing.channel.in_channels
-    layers = (
-        Layer('along the width', width, channels),
-        Layer('along the height', height, channels),
-        Layer('in place', mixing.channel, channels),
-    )
-    return Block('one block', layers, ('+', '+'), block)
+def _three_branches(block: Any, width: Function, height: Function) -> Row:
+    in_place = block.token_mixing.channel
+    channels = in_place.in_channels
+    return [
+        LayerPanel('along the width', width, channels, '+'),
+        LayerPanel('along the height', height, channels, '+'),
+        LayerPanel('in place', in_place, channels, '='),
+        BlockPanel('one block', block),
+    ]
 
 
-def _cycle_mlp(family: type[VisionMLP]) -> list[Block]:
+def _cycle_mlp(family: type[VisionMLP], side: int) -> list[Row]:
     block = _block(family, 1)
     mixing = block.token_mixing
     return [
@@ -122,75 +144,100 @@ def _cycle_mlp(family: type[VisionMLP]) -> list[Block]:
     ]
 
 
-def _hire_mlp(family: type[VisionMLP]) -> list[Block]:
-    blocks = []
-    for number in range(2):
-        block = _block(family, 0, number)
-        mixing = block.token_mixing
-        of_branches = _three_branches(block, mixing.width, mixing.height)
-        title = 'one block' if number == 0 else 'the next block'
-        blocks.append(Block(title, of_branches.layers, of_branches.signs, block))
-    return blocks
+def _hire_mlp(family: type[VisionMLP], side: int) -> list[Row]:
+    block, after = _block(family, 0, 0), _block(family, 0, 1)
+    return [
+        _three_branches(block, block.token_mixing.width, block.token_mixing.height),
+        [
+            BlockPanel('the next block', after),
+            BlockPanel('one block, corner', block, LAST),
+            BlockPanel('the next, corner', after, LAST),
+        ],
+    ]
 
 
-def _dense(family: type[VisionMLP]) -> list[Block]:
-    block = _block(family, 0, patch_size=16, image_size=16 * SIDE)
-    return [Block('one block', (Layer('all patches', block.token_mixing, 8),), (), block)]
+def _dense(family: type[VisionMLP], side: int) -> list[Row]:
+    block = _block(family, 0, patch_size=16, image_size=16 * side)
+    return [
+        [
+            LayerPanel('all patches', block.token_mixing, family.small_arch['channels'], '='),
+            BlockPanel('one block', block),
+        ]
+    ]
 
 
-def _raft_mlp(family: type[VisionMLP]) -> list[Block]:
-    block = _block(family, 3, channels=(8, 8, 8, 8), image_size=32 * SIDE)
-    mixing = block.token_mixing
-    layers = (
-        Layer('along the height', mixing.height, 8),
-        Layer('along the width', mixing.width, 8),
-    )
-    return [Block('one block', layers, ('→',), block)]
+def _raft_mlp(family: type[VisionMLP], side: int) -> list[Row]:
+    block = _block(family, 3, channels=(8, 8, 8, 8), image_size=32 * side)
+    return [
+        [
+            LayerPanel('along the height', block.token_mixing.height, 8, '→'),
+            LayerPanel('along the width', block.token_mixing.width, 8, '='),
+            BlockPanel('one block', block),
+        ]
+    ]
 
 
-def _s2_mlp(family: type[VisionMLP]) -> list[Block]:
+def _s2_mlp(family: type[VisionMLP], side: int) -> list[Row]:
     block = _block(family, 0)
-    layer = Layer('four shifts', lambda x: block.fc2(spatial_shift(x, block.moves)), 8)
-    return [Block('one block', (layer,), (), block)]
+    channels = block.fc2.in_channels
+    return [
+        [
+            LayerPanel(
+                'four shifts', lambda x: block.fc2(spatial_shift(x, block.moves)), channels, '='
+            ),
+            BlockPanel('one block', block),
+        ]
+    ]
 
 
-def _s2_mlp_v2(family: type[VisionMLP]) -> list[Block]:
+def _s2_mlp_v2(family: type[VisionMLP], side: int) -> list[Row]:
     block = _block(family, 0)
     mixing = block.token_mixing
-    layer = Layer(
-        'four shifts, twice, and none', lambda x: mixing.projection(sum(shifted_branches(x))), 24
-    )
-    return [Block('one block', (layer,), (), block)]
+
+    def part(number: int) -> Function:
+        return lambda x: mixing.projection(shifted_branches(x)[number])
+
+    channels = mixing.expansion.out_channels
+    return [
+        [
+            LayerPanel('four shifts', part(0), channels, '+'),
+            LayerPanel('four others', part(1), channels, '+'),
+            LayerPanel('in place', part(2), channels, '='),
+            BlockPanel('one block', block),
+        ]
+    ]
 
 
-def _smlpnet(family: type[VisionMLP]) -> list[Block]:
-    block = _block(family, 3, channels=1, image_size=32 * SIDE)
-    sparse = block.sparse
-    layers = (
-        Layer('3×3', block.local, 8),
-        Layer('along the width', sparse.width, 8),
-        Layer('along the height', sparse.height, 8),
-        Layer('in place', lambda x: x, 8),
-    )
-    return [Block('one block', layers, ('→', '+', '+'), block)]
+def _smlpnet(family: type[VisionMLP], side: int) -> list[Row]:
+    block = _block(family, 3, channels=1, image_size=32 * side)
+    channels = block.local.in_channels
+    return [
+        [
+            LayerPanel('3×3', block.local, channels, '→'),
+            LayerPanel('along the width', block.sparse.width, channels, '+'),
+            LayerPanel('along the height', block.sparse.height, channels, '+'),
+            LayerPanel('in place', lambda x: x, channels, '='),
+            BlockPanel('one block', block),
+        ]
+    ]
 
 
-def _vip(family: type[VisionMLP]) -> list[Block]:
-    block = _block(family, 2, image_size=8 * SIDE)
+def _vip(family: type[VisionMLP], side: int) -> list[Row]:
+    block = _block(family, 2, image_size=8 * side)
     return [_three_branches(block, block.token_mixing.width, block.token_mixing.height)]
 
 
-def _wave_mlp(family: type[VisionMLP]) -> list[Block]:
+def _wave_mlp(family: type[VisionMLP], side: int) -> list[Row]:
     block = _block(family, 0)
-    mixing = block.token_mixing
 
-    def waves_along(axis: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+    def waves_along(axis: Any) -> Function:
         return lambda x: mixed_waves(x, torch.ones_like(x), axis.window)
 
-    return [_three_branches(block, waves_along(mixing.width), waves_along(mixing.height))]
+    width, height = waves_along(block.token_mixing.width), waves_along(block.token_mixing.height)
+    return [_three_branches(block, width, height)]
 
 
-BLOCKS: Mapping[str, Callable[[type[VisionMLP]], list[Block]]] = {
+ROWS: Mapping[str, Callable[[type[VisionMLP], int], list[Row]]] = {
     'as_mlp': _as_mlp,
     'conv_mlp': _conv_mlp,
     'cycle_mlp': _cycle_mlp,
@@ -206,98 +253,96 @@ BLOCKS: Mapping[str, Callable[[type[VisionMLP]], list[Block]]] = {
 }
 
 
-def block_positions(module: nn.Module) -> tuple[Position, ...]:
-    """Return the positions that the middle of a block's output reads."""
+def measured(panel: LayerPanel) -> Reads:
+    """Measure what the output in the middle of a layer reads."""
+    return measure_reads(panel.function, panel.channels, SIDE, MIDDLE, OUTPUT_CHANNEL)
+
+
+def in_reach(panel: BlockPanel) -> tuple[Position, ...]:
+    """Return the positions that an output of a block reads."""
     wanted = torch.zeros(SIDE, SIDE, dtype=torch.bool)
-    wanted[MIDDLE] = True
-    return positions_in(stated_reach(module, SIDE, SIDE).sources(wanted))
+    wanted[panel.position] = True
+    return positions_in(stated_reach(panel.module, SIDE, SIDE).sources(wanted))
 
 
 def diagram(family: type[VisionMLP]) -> bytes:
     """Return the diagram of a family, as SVG."""
-    blocks = blocks_of(family)
-    panels = max(len(block.layers) + (block.module is not None) for block in blocks)
-    map_side = SIDE * CELL
-    width = panels * map_side + (panels - 1) * SPACE + 2 * MARGIN
-    row = TITLE + map_side + STRIP + CAPTION
-    drawing = Drawing(width, row * len(blocks) + 2)
-    drawn = []
-    for number, block in enumerate(blocks):
-        spot = Spot(MARGIN, number * row)
-        reads = [
-            measure_reads(layer.function, layer.channels, SIDE, MIDDLE, OUTPUT_CHANNEL)
-            for layer in block.layers
-        ]
-        for layer, of_layer, sign in zip(
-            block.layers, reads, (*block.signs, ''), strict=True
-        ):
-            _draw_reads(drawing, spot, layer.title, of_layer)
-            spot = _after_sign(drawing, spot, sign)
-        record: dict[str, Any] = {'reads': [asdict(each) for each in reads]}
-        if block.module is not None:
-            positions = block_positions(block.module)
-            if len(block.layers) > 0:
-                _after_sign(drawing, Spot(spot.x - map_side - SPACE, spot.y), '=')
-            _draw_block(drawing, spot, block.title, positions)
-            record['block'] = positions
-        drawn.append(record)
+    rows = rows_of(family)
+    panels, height = max(map(len, rows)), TITLE + MAP + CAPTION
+    width = panels * MAP + (panels - 1) * BETWEEN + 2 * MARGIN
+    drawing = Drawing(width, height * len(rows) + LEGEND)
+    drawn: list[Any] = []
+    for number, row in enumerate(rows):
+        for place, panel in enumerate(row):
+            spot = Spot(MARGIN + place * (MAP + BETWEEN), number * height)
+            if isinstance(panel, LayerPanel):
+                reads = measured(panel)
+                drawn.append(asdict(reads))
+                _draw_layer(drawing, spot, panel, reads)
+            else:
+                positions = in_reach(panel)
+                drawn.append({'position': panel.position, 'positions': positions})
+                _draw_block(drawing, spot, panel, positions)
+    _draw_legend(drawing, Spot(MARGIN, height * len(rows)), drawn)
     return drawing.svg(drawn)
-
-
-def _after_sign(drawing: Drawing, spot: Spot, sign: str) -> Spot:
-    map_side = SIDE * CELL
-    middle = Spot(spot.x + map_side + SPACE / 2, spot.y + TITLE + map_side / 2)
-    if sign == '→':
-        drawing.arrow(Spot(middle.x - 8, middle.y), Spot(middle.x + 8, middle.y))
-    elif sign:
-        drawing.text(middle, sign, size=18, faint=True)
-    return Spot(spot.x + map_side + SPACE, spot.y)
 
 
 def _draw_map(drawing: Drawing, spot: Spot, title: str) -> Spot:
     """Draw an empty map below a title, and return its corner."""
     corner = Spot(spot.x, spot.y + TITLE)
-    drawing.text(Spot(spot.x + SIDE * CELL / 2, spot.y + TITLE / 2 - 1), title, bold=True)
-    everywhere = [(row, column) for row in range(SIDE) for column in range(SIDE)]
-    drawing.cells(corner, everywhere, EMPTY)
+    drawing.text(Spot(spot.x + MAP / 2, spot.y + TITLE / 2 - 1), title, bold=True)
+    drawing.cells(corner, all_positions(SIDE, SIDE), EMPTY)
     return corner
 
 
-def _draw_reads(drawing: Drawing, spot: Spot, title: str, reads: Reads) -> None:
-    corner = _draw_map(drawing, spot, title)
-    side = SIDE * CELL
-    strip = Spot(corner.x, corner.y + side + 8)
-    width, height = side / reads.channels, CELL
-    drawing.cells(
-        strip, [(0, channel) for channel in range(reads.channels)], EMPTY, width=width
-    )
+def _draw_layer(drawing: Drawing, spot: Spot, panel: LayerPanel, reads: Reads) -> None:
+    corner = _draw_map(drawing, spot, panel.title)
+    strip, width = Spot(corner.x, corner.y + MAP + 8), MAP / reads.channels
+    drawing.cells(strip, all_positions(1, reads.channels), EMPTY, width=width)
     for group, colour in zip(reads.groups, GROUPS, strict=False):
         drawing.cells(corner, group.positions, colour)
         drawing.cells(strip, [(0, channel) for channel in group.channels], colour, width=width)
     drawing.ring(corner, MIDDLE)
     if reads.output_channel is not None:
-        drawing.ring(strip, (0, reads.output_channel), width=width, height=height)
-    caption = Spot(corner.x + side / 2, strip.y + height + 10)
+        drawing.ring(strip, (0, reads.output_channel), width=width)
+    caption = Spot(corner.x + MAP / 2, strip.y + CELL + 10)
     drawing.text(caption, reads.channels_in_words, size=10, faint=True)
+    if panel.sign:
+        _draw_sign(drawing, Spot(corner.x + MAP + BETWEEN / 2, corner.y + MAP / 2), panel.sign)
+
+
+def _draw_sign(drawing: Drawing, spot: Spot, sign: Sign) -> None:
+    if sign == '→':
+        drawing.arrow(Spot(spot.x - 8, spot.y), Spot(spot.x + 8, spot.y))
+    else:
+        drawing.text(spot, sign, size=18, faint=True)
 
 
 def _draw_block(
-    drawing: Drawing, spot: Spot, title: str, positions: tuple[Position, ...]
+    drawing: Drawing, spot: Spot, panel: BlockPanel, positions: tuple[Position, ...]
 ) -> None:
-    corner = _draw_map(drawing, spot, title)
+    corner = _draw_map(drawing, spot, panel.title)
     drawing.cells(corner, positions, BLOCK)
-    drawing.ring(corner, MIDDLE)
-    side = SIDE * CELL
-    drawing.text(
-        Spot(corner.x + side / 2, corner.y + side + 14),
-        f'{len(positions)} positions',
-        size=10,
-        faint=True,
-    )
+    drawing.ring(corner, panel.position)
+    caption = f'{len(positions)} positions,\nwith the residual'
+    drawing.text(Spot(corner.x + MAP / 2, corner.y + MAP + 14), caption, size=10, faint=True)
+
+
+def _draw_legend(drawing: Drawing, spot: Spot, drawn: list[Any]) -> None:
+    has_groups = any(len(each.get('groups', ())) > 1 for each in drawn)
+    has_blocks = any('positions' in each for each in drawn)
+    middle = spot.y + CELL / 2
+    drawing.ring(Spot(spot.x + 1, spot.y), (0, 0))
+    drawing.text(Spot(spot.x + 19, middle), 'output', size=10, faint=True, align='left')
+    swatches = Spot(spot.x + 66, spot.y)
+    colours = GROUPS[: 3 if has_groups else 1] + (BLOCK,) * has_blocks
+    for number, colour in enumerate(colours):
+        drawing.cells(swatches, [(0, number)], colour)
+    words = 'what it reads' + (': in one colour, the same channels' if has_groups else '')
+    after = Spot(swatches.x + len(colours) * CELL + 5, middle)
+    drawing.text(after, words, size=10, faint=True, align='left')
 
 
 def diagrams() -> dict[str, bytes]:
     """Return the diagrams of all families, by the name of their file."""
-    return {
-        f'mixing_{family.name_prefix}.svg': diagram(family) for family in registered_families()
-    }
+    return {f'mixing_{family.name_prefix}.svg': diagram(family) for family in registered_families()}
