@@ -41,7 +41,7 @@ def _row(family: type[VisionMLP]) -> list[str]:
     return [
         f'[{family.title}]({family.paper})',
         '<br>'.join(f'`{name}`: {count:,}' for name, count in zip(names, counts, strict=True)),
-        _strides(family),
+        strides_in_words(family),
         'by design' if family.size_free else '`resolution`',
         _names_in_configs(family),
     ]
@@ -57,7 +57,8 @@ def _names_in_configs(family: type[VisionMLP]) -> str:
     return '<br>'.join(f'`{name}`' for name in names)
 
 
-def _strides(family: type[VisionMLP]) -> str:
+def strides_in_words(family: type[VisionMLP]) -> str:
+    """Return the strides of a family's levels."""
     with torch.device('meta'):
         backbones = [family(variant) for variant in family.variants]
     strides = sorted({info.stride for backbone in backbones for info in backbone.feature_info})
