@@ -6,7 +6,6 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from development.diagrams.drawing import Position
-from development.diagrams.reads import positions_in
 from development.diagrams.token_mixing import (
     MIDDLE,
     SIDE,
@@ -73,7 +72,9 @@ def in_words(positions: set[Position]) -> str:
     if rows and columns:
         one = rows == columns == 1
         return 'its row and its column' if one else f'{rows} rows and {columns} columns'
-    steps = max(abs(line - middle) for each in positions for line, middle in zip(each, MIDDLE))
+    steps = max(
+        abs(line - middle) for each in positions for line, middle in zip(each, MIDDLE, strict=True)
+    )
     return f'{len(positions)} positions, at most {steps} away'
 
 

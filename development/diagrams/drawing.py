@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Literal
@@ -76,29 +76,43 @@ class Drawing:
         positions: Iterable[Position],
         colour: str,
         *,
-        opacity: float = 1.0,
         width: float = CELL,
         height: float = CELL,
     ) -> None:
         """Fill cells of a map whose upper left corner is given."""
+        self.squares(
+            [Spot(corner.x + column * width, corner.y + row * height) for row, column in positions],
+            colour,
+            width=width,
+            height=height,
+        )
+
+    def squares(
+        self,
+        corners: Sequence[Spot],
+        colour: str,
+        opacities: Sequence[float] | None = None,
+        *,
+        width: float = CELL,
+        height: float = CELL,
+    ) -> None:
+        """Fill cells whose upper left corners are given, with one opacity each."""
+        if not corners:
+            return
         square = BoxStyle.Round(pad=0, rounding_size=min(2.0, (width - GAP) / 4))(
             GAP / 2, GAP / 2, width - GAP, height - GAP, 1
         )
-        corners = [
-            (corner.x + column * width, corner.y + row * height) for row, column in positions
-        ]
-        if corners:
-            self._add(
-                PathCollection(
-                    [square],
-                    offsets=corners,
-                    offset_transform=self.axes.transData,
-                    transform=self._upside_down,
-                    facecolor=colour,
-                    alpha=opacity,
-                    linewidth=0,
-                )
+        self._add(
+            PathCollection(
+                [square],
+                offsets=[(corner.x, corner.y) for corner in corners],
+                offset_transform=self.axes.transData,
+                transform=self._upside_down,
+                facecolor=colour,
+                alpha=opacities,
+                linewidth=0,
             )
+        )
 
     def ring(
         self, corner: Spot, position: Position, *, width: float = CELL, height: float = CELL
@@ -109,16 +123,6 @@ class Drawing:
             corner.x + column * width, corner.y + row * height, width, height, 1
         )
         self._add(PathPatch(outline, fill=False, edgecolor=INK, linewidth=1.8))
-
-    def frame(
-        self, corner: Spot, height: int, width: int, colour: str = INK, dashed: bool = False
-    ) -> None:
-        """Draw a frame around cells, so many high and wide."""
-        outline = BoxStyle.Round(pad=0, rounding_size=2.5)(
-            corner.x, corner.y, width * CELL, height * CELL, 1
-        )
-        style = (0, (3, 2)) if dashed else '-'
-        self._add(PathPatch(outline, fill=False, edgecolor=colour, linewidth=1.4, linestyle=style))
 
     def text(
         self,

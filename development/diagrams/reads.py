@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from development.diagrams.drawing import Position
+
+AnyModule = TypeVar('AnyModule', bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def positions_in(mask: torch.Tensor) -> tuple[Position, ...]:
     return tuple((int(row), int(column)) for row, column in mask.nonzero().tolist())
 
 
-def with_positive_weights(module: nn.Module) -> nn.Module:
+def with_positive_weights(module: AnyModule) -> AnyModule:
     """Make all weights positive, so that no gradients cancel out, and return the module."""
     module.double().eval().requires_grad_(False)
     for parameter in module.parameters():

@@ -15,11 +15,11 @@ from development.diagrams.drawing import (
     EMPTY,
     GROUPS,
     Drawing,
+    Position,
     Spot,
     all_positions,
 )
 from development.diagrams.reads import (
-    Position,
     Reads,
     measure_reads,
     positions_in,
@@ -91,8 +91,8 @@ def rows_of(family: type[VisionMLP], side: int = SIDE) -> list[Row]:
 
 
 def _block(family: type[VisionMLP], stage: int, number: int = 0, **changes: Any) -> Any:
-    backbone = with_positive_weights(family({**family.small_arch, **changes}))
-    return backbone.stages[stage].blocks[number]
+    stages: Any = with_positive_weights(family({**family.small_arch, **changes})).stages
+    return stages[stage].blocks[number]
 
 
 def _as_mlp(family: type[VisionMLP], side: int) -> list[Row]:
