@@ -99,8 +99,9 @@ class Drawing:
         """Fill cells whose upper left corners are given, with one opacity each."""
         if not corners:
             return
-        square = BoxStyle.Round(pad=0, rounding_size=min(2.0, (width - GAP) / 4))(
-            GAP / 2, GAP / 2, width - GAP, height - GAP, 1
+        gap = min(GAP, width / 6)
+        square = BoxStyle.Round(pad=0, rounding_size=min(2.0, width / 6))(
+            gap / 2, gap / 2, width - gap, height - gap, 1
         )
         self._add(
             PathCollection(

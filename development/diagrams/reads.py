@@ -66,8 +66,8 @@ def measure_reads(
         output_channel: Channel of the value.
     """
     x = torch.ones(1, channels, side, side, dtype=torch.float64, requires_grad=True)
-    output = layer(x)
-    (gradient,) = torch.autograd.grad(output[(0, output_channel, *position)], x)
+    output, (row, column) = layer(x), position
+    (gradient,) = torch.autograd.grad(output[0, output_channel, row, column], x)
     found: dict[tuple[Position, ...], list[int]] = {}
     for channel, of_channel in enumerate(gradient[0]):
         positions = positions_in(of_channel != 0)
