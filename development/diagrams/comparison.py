@@ -75,7 +75,7 @@ def in_words(positions: set[Position]) -> str:
     steps = max(
         abs(line - middle) for each in positions for line, middle in zip(each, MIDDLE, strict=True)
     )
-    return f'{len(positions)} positions, at most {steps} away'
+    return f'{len(positions)} positions within ±{steps}'
 
 
 def pixels_in_words(family: type[VisionMLP]) -> str:

@@ -39,6 +39,8 @@ OUTPUT_CHANNEL = 1
 MAP = SIDE * CELL
 BETWEEN, MARGIN = 26.0, 4.0
 TITLE, CAPTION, LEGEND = 18.0, 58.0, 16.0
+NARROWEST = 350.0
+"""Width that a legend with groups needs."""
 
 Sign = Literal['', '+', '→', '=']
 Function = Callable[[torch.Tensor], torch.Tensor]
@@ -269,7 +271,7 @@ def diagram(family: type[VisionMLP]) -> bytes:
     """Return the diagram of a family, as SVG."""
     rows = rows_of(family)
     panels, height = max(map(len, rows)), TITLE + MAP + CAPTION
-    width = panels * MAP + (panels - 1) * BETWEEN + 2 * MARGIN
+    width = max(NARROWEST, panels * MAP + (panels - 1) * BETWEEN + 2 * MARGIN)
     drawing = Drawing(width, height * len(rows) + LEGEND)
     drawn: list[Any] = []
     for number, row in enumerate(rows):
