@@ -39,7 +39,7 @@ OUTPUT_CHANNEL = 1
 MAP = SIDE * CELL
 BETWEEN, MARGIN = 26.0, 4.0
 TITLE, CAPTION, LEGEND = 18.0, 58.0, 16.0
-NARROWEST = 350.0
+NARROWEST = 362.0
 """Width that a legend with groups needs."""
 
 Sign = Literal['', '+', '→', '=']
