@@ -46,6 +46,8 @@ napoleon_use_ivar = True
 
 html_theme = 'furo'
 html_title = f'mmvmlp {version}'
+html_static_path = ['static']
+html_css_files = ['site.css']
 html_show_sphinx = False
 html_theme_options = {
     'source_repository': REPOSITORY,
