@@ -1,6 +1,6 @@
 """One style for all diagrams: feature maps as squares of cells, on any background.
 
-Sizes are pixels; the origin is at the upper left.
+Sizes are points; the origin is at the upper left.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Drawing:
     """A drawing of cells, labels and arrows.
 
     Args:
-        width: Width in pixels.
-        height: Height in pixels.
+        width: Width in points.
+        height: Height in points.
     """
 
     def __init__(self, width: float, height: float) -> None:

@@ -218,28 +218,23 @@ def draw_reads() -> bytes:
     output = (1, 2)
     policies: tuple[Resolution, ...] = ('resize', 'window')
     layers = [
-        (f'{words}\n`{policy}`', with_positive_weights(layer))
-        for words, layers in (
-            ('all patches', [DenseMixing(NATIVE, policy) for policy in policies]),
-            ('its row', [AxialMixing(NATIVE, 'width', policy) for policy in policies]),
-        )
-        for policy, layer in zip(policies, layers, strict=True)
+        *(('all patches', policy, DenseMixing(NATIVE, policy)) for policy in policies),
+        *(('its row', policy, AxialMixing(NATIVE, 'width', policy)) for policy in policies),
     ]
     between, top = 46.0, 34.0
     drawing = Drawing(len(layers) * (WIDTH * CELL + between), top + HEIGHT * CELL + MARGIN)
     drawn = []
-    for number, (title, layer) in enumerate(layers):
+    for number, (words, policy, layer) in enumerate(layers):
         corner = Spot(between / 2 + number * (WIDTH * CELL + between), top)
         x = torch.ones(1, 1, HEIGHT, WIDTH, dtype=torch.float64, requires_grad=True)
-        (gradient,) = torch.autograd.grad(layer(x)[0, 0][output], x)
+        (gradient,) = torch.autograd.grad(with_positive_weights(layer)(x)[0, 0][output], x)
         positions = positions_in(gradient[0, 0] != 0)
-        words, policy = title.replace('`', '').split('\n')
         drawing.text(Spot(corner.x + WIDTH * CELL / 2, 8), words, faint=True)
         drawing.text(Spot(corner.x + WIDTH * CELL / 2, 23), policy, bold=True)
         drawing.cells(corner, all_positions(HEIGHT, WIDTH), EMPTY)
         drawing.cells(corner, positions, INPUT)
         drawing.ring(corner, output)
-        drawn.append({'title': title, 'positions': positions})
+        drawn.append({'mixing': words, 'policy': policy, 'positions': positions})
     return drawing.svg(drawn)
 
 

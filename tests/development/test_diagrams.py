@@ -1,4 +1,4 @@
-"""The committed diagrams show what the layers read, and what the table says is measured."""
+"""The diagrams of docs/concepts show what the layers do, and what the pages say is measured."""
 
 from pathlib import Path
 
@@ -11,9 +11,11 @@ from development.diagrams.comparison import comparison
 from development.diagrams.drawing import SCHEMES
 from development.diagrams.token_mixing import BlockPanel, LayerPanel, in_reach, measured, rows_of
 from development.generated_document import with_sections
+from mmvmlp.backbones import ASMLP, ConvMLP, CycleMLP
 from mmvmlp.backbones.base import registered_families
 
 FAMILIES = registered_families()
+PADDED = (ConvMLP, CycleMLP, ASMLP)
 OUTDATED = 'run python -m development.diagrams'
 BACKGROUNDS = {'light': '#ffffff', 'dark': '#131416'}
 
@@ -57,6 +59,16 @@ def test_the_steps_of_a_policy_end_at_the_output_of_the_layer(resolution):
     first, *_, last = image_sizes.steps_of_policy(resolution)
     mixed = image_sizes.mixing(resolution)(first.values[None, None])[0, 0]
     torch.testing.assert_close(last.values, first.values + mixed)
+
+
+def test_padding_changes_what_the_page_says():
+    changes = {family: image_sizes.changes_by_padding(family) for family in PADDED}
+    assert (changes[ConvMLP][:, :10] == 0).all()
+    assert (changes[ConvMLP][:, -1] > 0).all()
+    assert (changes[CycleMLP] > 0).all()
+    far, near = changes[ASMLP][:, 0].mean(), changes[ASMLP][:, -1].mean()
+    assert far > 0.5 * near
+    assert changes[ASMLP].mean() > 5 * changes[CycleMLP].mean()
 
 
 def test_text_has_contrast_in_both_schemes_and_files_are_small():
