@@ -32,7 +32,7 @@ test: lint  ## lint, then the whole test suite
 	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest $(PYTEST_FLAGS)
 
 docs: env  ## build the documentation site in build/docs; every warning is an error
-	$(VENV_PYTHON) -m sphinx -W --keep-going -q -j auto docs build/docs
+	$(VENV_PYTHON) -m sphinx -EW --keep-going -q docs build/docs
 
 doctor: env  ## report versions, test every package, print a fix for each problem
 	$(VENV_PYTHON) -m mmvmlp doctor

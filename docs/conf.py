@@ -31,7 +31,7 @@ extensions = [
     'sphinx_copybutton',
     'sphinx_design',
 ]
-myst_enable_extensions = ['attrs_inline', 'colon_fence', 'dollarmath']
+myst_enable_extensions = ['colon_fence']
 myst_heading_anchors = 4
 # Of blocks of commands and their output, only what a reader types is copied.
 copybutton_exclude = '.linenos, .gp, .go'

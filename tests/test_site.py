@@ -16,7 +16,9 @@ from mmvmlp.cli import COMMANDS
 @pytest.fixture(scope='module')
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp('site')
-    (command,) = re.findall(r'-m (sphinx -W .+) build/docs$', (ROOT / 'Makefile').read_text(), re.M)
+    (command,) = re.findall(
+        r'-m (sphinx -EW .+) build/docs$', (ROOT / 'Makefile').read_text(), re.M
+    )
     result = subprocess.run(
         [sys.executable, '-m', *command.split(), folder],
         cwd=ROOT,
