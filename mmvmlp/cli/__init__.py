@@ -15,6 +15,7 @@ COMMANDS = {
     'train': 'train any config of mmdet, mmsegmentation or mmpretrain',
     'test': 'evaluate a checkpoint on the test data of its config',
     'predict': 'predict on images with a trained model',
+    'app': 'show a trained model in the browser',
     'report': 'report on trainings as one HTML file',
     'check-config': 'find problems of a training run before it starts',
     'doctor': 'report installed versions and print a fix for each problem',

@@ -104,16 +104,17 @@ def max_pixels() -> int:
     return int(given)
 
 
-def check_contents(contents: bytes, name: str | Path) -> None:
+def check_contents(contents: bytes, name: str | Path, most_pixels: int | None = None) -> None:
     """Check an image file without decoding it.
 
     Args:
         contents: Of the file.
         name: Name for errors.
+        most_pixels: Largest number of pixels that is accepted; by default :func:`max_pixels`.
 
     Raises:
         ImageReadError: If the file is empty, truncated, not an image, a damaged animation, or has
-            more pixels than :func:`max_pixels` or floating-point pixels, whose range is unknown.
+            more pixels than are accepted or floating-point pixels, whose range is unknown.
     """
     image = f'image {str(name)!r}'
     if not contents:
@@ -126,10 +127,13 @@ def check_contents(contents: bytes, name: str | Path) -> None:
     if header is None:
         raise ImageReadError(f'{image} is {"truncated" if cut else "not an image, or is damaged"}')
     width, height, mode = header
+    size = f'{image} is {width} pixels wide and {height} high'
+    if most_pixels is not None and width * height > most_pixels:
+        raise ImageReadError(f'{size}; at most {most_pixels:,} pixels are accepted')
     if width * height > max_pixels():
         raise ImageReadError(
-            f'{image} is {width} pixels wide and {height} high; at most {max_pixels():,} pixels '
-            f'are decoded: set {MAX_PIXELS_VARIABLE} to accept it, and predict it with --tile'
+            f'{size}; at most {max_pixels():,} pixels are decoded: set {MAX_PIXELS_VARIABLE} to '
+            'accept it, and predict it with --tile'
         )
     # Phones append videos of any length.
     if cut and not _is_decodable(contents):

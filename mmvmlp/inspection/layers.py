@@ -52,6 +52,16 @@ def _layers(backbone: VisionMLP) -> Iterator[Layer]:
             yield Layer(f'{name}.blocks.{index}', f'{title}, block {index + 1}', block)
 
 
+def stage_ends(layers: list[Layer]) -> list[int]:
+    """Return for each stage how many layers there are up to its last one."""
+    ends: dict[str, int] = {}
+    for number, layer in enumerate(layers, start=1):
+        part, _, rest = layer.name.partition('.')
+        if part == 'stages':
+            ends[rest.partition('.')[0]] = number
+    return list(ends.values())
+
+
 def outputs_of(
     backbone: VisionMLP, layers: list[Layer], images: torch.Tensor
 ) -> list[torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Effective receptive fields: how strongly pixels influence the centre of a feature map.
+"""Effective receptive fields: how strongly pixels influence a position of a feature map.
 
 Source: Luo et al., "Understanding the Effective Receptive Field in Deep Convolutional Neural
 Networks" (arXiv 1701.04128), 2016: the gradient of a position to the image, averaged over images.
@@ -16,7 +16,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from mmvmlp.backbones.base import VisionMLP
-from mmvmlp.inspection.layers import Layer, layers_of, outputs_of
+from mmvmlp.inspection.layers import Layer, layers_of, outputs_of, stage_ends
 from mmvmlp.inspection.reach import layer_reaches, pixels_in_reach
 
 SHARES = (0.5, 0.9)
@@ -25,17 +25,17 @@ SHARES = (0.5, 0.9)
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """What the centre of a layer's output sees of the image.
+    """What a position of a layer's output sees of the image.
 
     Attributes:
         layer: The layer.
         gradient: Absolute gradient of a random combination of the output's channels, another for
             each image, summed over the channels of an image and averaged over images, (H, W); the
             largest is 1.
-        reach: The pixels that can influence the centre, (H, W), bool; see
+        reach: The pixels that can influence the position, (H, W), bool; see
             :mod:`~mmvmlp.inspection.reach`.
         sides: By share of the gradient, the side in pixels of the smallest square around the
-            centre that contains it.
+            position that contains it.
     """
 
     layer: Layer
@@ -74,24 +74,39 @@ def measure_receptive_fields(backbone: VisionMLP, images: torch.Tensor) -> list[
     )
     for number, (layer, output) in enumerate(shown, start=1):
         row, column = (side // 2 for side in output.shape[2:])
-        # Not of the channels' sum, which is constant after a layer norm.
-        channels = torch.randn(output.shape[:2], generator=generator, dtype=output.dtype)
-        gradients = _gradient_at(output, images, row, column, channels).abs().sum(1).mean(0)
-        centre = tuple(
-            int((place + 0.5) * pixels / places)
-            for place, pixels, places in zip(
-                (row, column), images.shape[2:], output.shape[2:], strict=True
-            )
-        )
-        fields.append(
-            ReceptiveField(
-                layer,
-                gradients / gradients.max().clamp(min=torch.finfo(gradients.dtype).tiny),
-                pixels_in_reach(reaches[:number], row, column),
-                {share: _side_of_square(gradients, centre, share) for share in SHARES},
-            )
-        )
+        pixels = pixels_in_reach(reaches[:number], row, column)
+        fields.append(_field_of(layer, output, images, (row, column), pixels, generator))
     return fields
+
+
+def receptive_field_at(
+    backbone: VisionMLP, images: torch.Tensor, stage: int, position: tuple[float, float]
+) -> ReceptiveField:
+    """Measure the receptive field of a position after the last block of a stage.
+
+    Args:
+        backbone: See :func:`measure_receptive_fields`.
+        images: See :func:`measure_receptive_fields`.
+        stage: Number of the stage, from 0.
+        position: The position, as shares of height and width from 0 to 1.
+
+    Raises:
+        TypeError: If nothing is stated about the reach of a layer.
+        ValueError: If the stage is not there, the backbone is fused, or the images are too small.
+    """
+    frozen = _frozen_copy(backbone)
+    layers = layers_of(frozen)
+    ends = stage_ends(layers)
+    if stage not in range(len(ends)):
+        raise ValueError(f'stage={stage!r}: 0 to {len(ends) - 1} are accepted')
+    layers = layers[: ends[stage]]
+    reaches = layer_reaches(layers, *images.shape[2:])
+    images = images.detach().requires_grad_()
+    output = outputs_of(frozen, layers, images)[-1]
+    row, column = position_in(output, position)
+    pixels = pixels_in_reach(reaches, row, column)
+    generator = torch.Generator().manual_seed(0)
+    return _field_of(layers[-1], output, images, (row, column), pixels, generator)
 
 
 def gradient_support(
@@ -144,6 +159,31 @@ def position_in(output: torch.Tensor, position: tuple[float, float]) -> tuple[in
         for share, side in zip(position, output.shape[-2:], strict=True)
     )
     return row, column
+
+
+def _field_of(
+    layer: Layer,
+    output: torch.Tensor,
+    images: torch.Tensor,
+    place: tuple[int, int],
+    reach: torch.Tensor,
+    generator: torch.Generator,
+) -> ReceptiveField:
+    """Measure the receptive field of a row and a column of a layer's output."""
+    # Not of the channels' sum, which is constant after a layer norm.
+    channels = torch.randn(output.shape[:2], generator=generator, dtype=output.dtype)
+    gradient = _gradient_at(output, images, *place, channels.to(output.device))
+    gradients = gradient.abs().sum(1).mean(0).cpu()
+    centre = tuple(
+        int((index + 0.5) * pixels / places)
+        for index, pixels, places in zip(place, images.shape[2:], output.shape[2:], strict=True)
+    )
+    return ReceptiveField(
+        layer,
+        gradients / gradients.max().clamp(min=torch.finfo(gradients.dtype).tiny),
+        reach,
+        {share: _side_of_square(gradients, centre, share) for share in SHARES},
+    )
 
 
 class _PositiveFunctions(TorchFunctionMode):

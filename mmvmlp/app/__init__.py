@@ -1,0 +1,1 @@
+"""The app: a trained model in the browser, on images and generated scenes."""
