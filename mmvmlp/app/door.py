@@ -15,7 +15,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 
 from mmvmlp.app.uploads import MOST_BYTES, Refused, check_name, check_size
 
@@ -75,7 +75,13 @@ class Door:
         try:
             receive = await self._let_in(scope, receive)
         except Refused as refusal:
-            answer = PlainTextResponse(str(refusal), refusal.status, HEADERS)
+            text, status = str(refusal), refusal.status
+            # The page shows the whole answer to an upload, and this key of other answers.
+            answer = (
+                PlainTextResponse(text, status, HEADERS)
+                if scope['path'] == UPLOAD
+                else JSONResponse({'detail': text}, status, HEADERS)
+            )
             await answer(scope, receive, send)
             return
         await self.app(scope, receive, _let_out(scope, send))

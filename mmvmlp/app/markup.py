@@ -27,7 +27,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         f'<tr>{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}</tr>' for cells in rows
     )
     return (
-        f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        f'<div class="found"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
     )
 
 

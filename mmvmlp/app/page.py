@@ -50,8 +50,8 @@ FONTS = ('system-ui', 'Segoe UI', 'Roboto', 'DejaVu Sans', 'sans-serif')
 CODE_FONTS = ('ui-monospace', 'DejaVu Sans Mono', 'monospace')
 STYLE = Path(__file__).with_name('style.css')
 
-ONE_AT_A_TIME = {'concurrency_id': 'model', 'concurrency_limit': 1}
 CENTRE = (0.5, 0.5)
+NO_IMAGE = 'Drop an image, or draw a digit scene.'
 
 
 @contextmanager
@@ -76,12 +76,12 @@ def served(
         OSError: If the port is taken, or the address is none of this machine.
         TypeError: If the model has no backbone of this package.
     """
-    page = make_page(predictor, title)
     port = _free_port(host, port)
     with (
         tempfile.TemporaryDirectory(prefix='mmvmlp-app-') as folder,
         _environment({**ENVIRONMENT, 'GRADIO_TEMP_DIR': folder}),
     ):
+        page = make_page(predictor, title)
         _, address, _ = page.launch(
             server_name=host,
             server_port=port,
@@ -96,7 +96,8 @@ def served(
             footer_links=[],
             max_file_size=MOST_BYTES,
             theme=_theme(),
-            css_paths=STYLE,
+            # Not as `css`, whose rules Gradio rewrites, and loses those for small screens.
+            head=f'<style>{STYLE.read_text(encoding="utf-8")}</style>',
             app_kwargs={'middleware': [Middleware(Door, folder=folder)]},
         )
         try:
@@ -116,12 +117,16 @@ def make_page(predictor: Predictor, title: str) -> gradio.Blocks:
         analytics_enabled=False,
         delete_cache=(SECONDS_KEPT // 6, SECONDS_KEPT),
     ) as page:
-        gradio.HTML(heading(title, facts))
+        gradio.HTML(heading(title, facts), padding=False)
         point = gradio.State(CENTRE)
         with gradio.Row():
             with gradio.Column(scale=2, min_width=300):
                 upload = Upload(
-                    label='Image', sources=['upload', 'clipboard'], buttons=[], height=300
+                    label='Image',
+                    sources=['upload', 'clipboard'],
+                    format='png',
+                    buttons=[],
+                    height=300,
                 )
                 scene = gradio.Button('Digit scene', variant='primary')
                 threshold = gradio.Slider(
@@ -134,28 +139,29 @@ def make_page(predictor: Predictor, title: str) -> gradio.Blocks:
                 )
                 gradio.HTML(
                     note(
-                        f'At most {MOST_BYTES / 1e6:.0f} MB and {MOST_PIXELS / 1e6:.0f} '
-                        'megapixels. Images stay on this machine until the app ends, one hour at '
-                        'most.'
-                    )
+                        f'Images have at most {MOST_BYTES / 1e6:.0f} MB and '
+                        f'{MOST_PIXELS / 1e6:.0f} megapixels. They are sent nowhere else, and '
+                        'deleted after an hour, or when the app ends.'
+                    ),
+                    padding=False,
                 )
             with gradio.Column(scale=3, min_width=300), gradio.Tabs():
                 with gradio.Tab('Predictions'):
                     drawing = _picture('Predictions')
-                    found = gradio.HTML()
+                    found = gradio.HTML(note(NO_IMAGE), padding=False)
                 with gradio.Tab('Receptive field'):
                     stage = gradio.Radio(
-                        stage_names, value=stage_names[-1][1], label='After', container=False
+                        stage_names, value=stage_names[1][1], label='After', container=False
                     )
-                    field = _picture('What a point sees: click into the picture to move it')
-                    meaning = gradio.HTML()
+                    field = _picture('Click to move the point')
+                    meaning = gradio.HTML(note(NO_IMAGE), padding=False)
                 with gradio.Tab('Feature pyramid'):
-                    maps = gradio.HTML(elem_classes='contact')
+                    maps = gradio.HTML(note(NO_IMAGE), padding=False, elem_classes='contact')
 
         @_answered
         def find(file: str | None, score_threshold: float) -> tuple[ImageArray | None, str]:
             if file is None:
-                return None, ''
+                return None, note(NO_IMAGE)
             image, remarks = _decoded(file)
             drawn, headings, rows = predict(predictor, image, score_threshold)
             return drawn, note(remarks) + table(headings, rows)
@@ -165,7 +171,7 @@ def make_page(predictor: Predictor, title: str) -> gradio.Blocks:
             file: str | None, number: int, position: tuple[float, float]
         ) -> tuple[ImageArray | None, str]:
             if file is None:
-                return None, ''
+                return None, note(NO_IMAGE)
             seen = see(predictor, _decoded(file)[0])
             drawn, text = receptive_field(predictor, seen, number, position)
             return drawn, note(text)
@@ -173,7 +179,7 @@ def make_page(predictor: Predictor, title: str) -> gradio.Blocks:
         @_answered
         def unfold(file: str | None) -> str:
             if file is None:
-                return ''
+                return note(NO_IMAGE)
             return contact_sheet(pyramid(predictor, see(predictor, _decoded(file)[0])))
 
         @_answered
@@ -182,20 +188,23 @@ def make_page(predictor: Predictor, title: str) -> gradio.Blocks:
                 return CENTRE
             return point_in(see(predictor, _decoded(file)[0]), *event.index)
 
-        looked_for = {'fn': look, 'inputs': [upload, stage, point], 'outputs': [field, meaning]}
-        sought = {'fn': find, 'inputs': [upload, threshold], 'outputs': [drawing, found]}
-        drawn = scene.click(new_scene, None, upload, api_name='scene', **ONE_AT_A_TIME)
-        for number, changed in enumerate((drawn.success, upload.upload, upload.clear)):
-            names_of = ['predict', 'receptive_field', 'pyramid'] if number == 0 else [None] * 3
-            (
-                changed(**sought, api_name=names_of[0], **ONE_AT_A_TIME)
-                .success(**looked_for, api_name=names_of[1], **ONE_AT_A_TIME)
-                .success(unfold, upload, maps, api_name=names_of[2], **ONE_AT_A_TIME)
-            )
-        threshold.release(**sought, **ONE_AT_A_TIME)
-        stage.input(**looked_for, **ONE_AT_A_TIME)
-        clicked = field.select(click, upload, point, show_progress='hidden', **ONE_AT_A_TIME)
-        clicked.success(**looked_for, show_progress='minimal', **ONE_AT_A_TIME)
+        # One prediction at a time; and no description of an interface, which Gradio fills with
+        # addresses of its own.
+        one = {
+            'concurrency_id': 'model',
+            'concurrency_limit': 1,
+            'api_visibility': 'undocumented',
+        }
+        finding = {'fn': find, 'inputs': [upload, threshold], 'outputs': [drawing, found], **one}
+        looking = {'fn': look, 'inputs': [upload, stage, point], 'outputs': [field, meaning], **one}
+        unfolding = {'fn': unfold, 'inputs': upload, 'outputs': maps, **one}
+        drawn = scene.click(new_scene, None, upload, **one)
+        for changed in (drawn.success, upload.upload, upload.clear):
+            changed(**finding).success(**looking).success(**unfolding)
+        threshold.release(**finding)
+        stage.input(**looking)
+        clicked = field.select(click, upload, point, show_progress='hidden', **one)
+        clicked.success(**looking, show_progress='hidden')
     page.queue(max_size=LONGEST_QUEUE)
     return page
 

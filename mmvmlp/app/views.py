@@ -136,13 +136,18 @@ def receptive_field(
         share * side / whole for share, side, whole in zip(point, size, padded, strict=True)
     )
     field = receptive_field_at(backbone, seen.inputs, stage, (row, column))
-    rows, columns = field.reach_extent
     half, most = field.sides.values()
     left_out = whole_map_statistics(backbone)
+    rows, columns = field.reach_extent
+    reach = (
+        'Its analytic reach is the whole image'
+        if field.reach.all()
+        else f'The outline is its analytic reach, {columns}×{rows} pixels'
+    )
     text = (
-        f'{field.layer.title.capitalize()}: half of the influence comes from a square of {half} '
-        f'pixels around the point, 90 % from one of {most}. The outline, {columns}×{rows} pixels, '
-        f'is the analytic reach{" without " + " and ".join(left_out) if left_out else ""}. '
+        f'After {field.layer.title}, half of the influence on the point comes from a square of '
+        f'{half} pixels around it, and 90 % from one of {most}. '
+        f'{reach}{", without " + " and ".join(left_out) if left_out else ""}. '
         f'The network sees the image at {size[1]}×{size[0]} pixels.'
     )
     return draw_receptive_field(seen.picture.numpy(), field, point), text
@@ -174,8 +179,8 @@ def draw_receptive_field(
     strength = 1 - np.log10(gradient) / np.log10(FAINTEST)
     strength = cv2.resize(strength, large, interpolation=cv2.INTER_LINEAR)[..., None]
     colours = matplotlib.colormaps['magma'](strength[..., 0])[..., :3] * 255
-    # Strong influence hides the picture, none darkens it.
-    opacity = 0.35 + 0.55 * strength
+    # The picture shows through, and is darker where it has no influence.
+    opacity = 0.3 + 0.5 * strength
     drawn = ((1 - opacity) * canvas + opacity * colours).round().astype(np.uint8)
     reach = np.pad(field.reach[:height, :width].numpy(), 1).astype(np.uint8)
     if not reach[1:-1, 1:-1].all():
