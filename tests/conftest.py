@@ -68,7 +68,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source.mkdir()
     for name in ('pyproject.toml', 'setup.py', 'LICENSE', 'README.md', 'model-index.yml'):
         shutil.copy(ROOT / name, source)
-    for name in ('mmvmlp', 'configs', 'tools'):
+    for name in ('mmvmlp', 'configs', 'demo', 'tools'):
         shutil.copytree(ROOT / name, source / name, symlinks=True)
     command = [sys.executable, '-m', 'pip', 'wheel', '--no-deps', '--no-build-isolation']
     subprocess.run([*command, '-w', folder, source], check=True, capture_output=True)

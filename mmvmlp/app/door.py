@@ -28,9 +28,10 @@ API = '/gradio_api'
 READ = re.compile(
     r'/(config|theme\.css|favicon\.ico)?'
     r'|/(assets|static)/.+'
-    rf'|{API}/(info|startup-events|upload_progress|queue/data|heartbeat/\w+)'
+    rf'|{API}/(info|startup-events|queue/data|heartbeat/\w+)'
 )
 FILE, UPLOAD, JOIN = f'{API}/file=', f'{API}/upload', f'{API}/queue/join'
+PROGRESS = f'{API}/upload_progress'
 
 MOST_JSON_BYTES = 1_000_000
 FORM_BYTES = 10_000
@@ -71,6 +72,12 @@ class Door:
         if scope['type'] != 'http':
             if scope['type'] == 'lifespan':
                 await self.app(scope, receive, send)
+            return
+        if scope['path'] == PROGRESS:
+            # Uploads are passed on when they are complete.
+            done = PlainTextResponse('data: {"msg": "done"}\n\n', headers=HEADERS)
+            done.headers['content-type'] = 'text/event-stream'
+            await done(scope, receive, send)
             return
         try:
             receive = await self._let_in(scope, receive)

@@ -20,15 +20,19 @@ def note(*texts: str) -> str:
     return ''.join(f'<p class="note">{escape(text)}</p>' for text in texts if text)
 
 
+def refusal(text: str) -> str:
+    """Return a paragraph that says what is refused and why."""
+    return f'<p class="refusal" role="alert">{escape(text)}</p>'
+
+
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table."""
     head = ''.join(f'<th scope="col">{escape(text)}</th>' for text in headings)
     body = ''.join(
         f'<tr>{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}</tr>' for cells in rows
     )
-    return (
-        f'<div class="found"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
+    head, body = f'<thead><tr>{head}</tr></thead>', f'<tbody>{body}</tbody>'
+    return f'<div class="found"><table>{head}{body}</table></div>'
 
 
 def contact_sheet(panels: Iterable[Panel]) -> str:

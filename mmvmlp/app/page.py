@@ -7,18 +7,16 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import wraps
-from html import escape
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
 import gradio
 from starlette.middleware import Middleware
 
 from mmvmlp.app.door import Door
-from mmvmlp.app.markup import contact_sheet, heading, note, table
-from mmvmlp.app.uploads import MOST_BYTES, MOST_PIXELS, Refused, decode_upload
+from mmvmlp.app.markup import contact_sheet, heading, note, refusal, table
+from mmvmlp.app.uploads import MEGABYTE, MOST_BYTES, MOST_PIXELS, Refused, decode_upload
 from mmvmlp.app.views import (
     new_scene,
     point_in,
@@ -32,7 +30,11 @@ from mmvmlp.inference.chunks import PIPELINE_ERRORS
 from mmvmlp.inference.predictors import DetectionPredictor, Predictor
 from mmvmlp.visualization.drawing import ImageArray
 
-Answer = TypeVar('Answer')
+Upload = Mapping[str, Any] | None
+"""An uploaded file, as Gradio describes it."""
+
+Shown = tuple[ImageArray | None, str]
+"""A picture, and HTML below it."""
 
 FIRST_PORT, PORTS = 7860, 100
 LONGEST_QUEUE = 8
@@ -44,6 +46,9 @@ ENVIRONMENT = {
     # Settings for other apps must not open this one.
     'GRADIO_ALLOWED_PATHS': '',
     'GRADIO_ROOT_PATH': '',
+    # Gradio asks its own server whether it is there.
+    'NO_PROXY': '*',
+    'no_proxy': '*',
 }
 
 FONTS = ('system-ui', 'Segoe UI', 'Roboto', 'DejaVu Sans', 'sans-serif')
@@ -121,13 +126,7 @@ def make_page(predictor: Predictor, title: str) -> gradio.Blocks:
         point = gradio.State(CENTRE)
         with gradio.Row():
             with gradio.Column(scale=2, min_width=300):
-                upload = Upload(
-                    label='Image',
-                    sources=['upload', 'clipboard'],
-                    format='png',
-                    buttons=[],
-                    height=300,
-                )
+                upload = _image('Image', sources=['upload', 'clipboard'], buttons=[], height=300)
                 scene = gradio.Button('Digit scene', variant='primary')
                 threshold = gradio.Slider(
                     0,
@@ -139,7 +138,7 @@ def make_page(predictor: Predictor, title: str) -> gradio.Blocks:
                 )
                 gradio.HTML(
                     note(
-                        f'Images have at most {MOST_BYTES / 1e6:.0f} MB and '
+                        f'Images have at most {MOST_BYTES // MEGABYTE} MB and '
                         f'{MOST_PIXELS / 1e6:.0f} megapixels. They are sent nowhere else, and '
                         'deleted after an hour, or when the app ends.'
                     ),
@@ -151,46 +150,45 @@ def make_page(predictor: Predictor, title: str) -> gradio.Blocks:
                     found = gradio.HTML(note(NO_IMAGE), padding=False)
                 with gradio.Tab('Receptive field'):
                     stage = gradio.Radio(
-                        stage_names, value=stage_names[1][1], label='After', container=False
+                        stage_names,
+                        value=min(1, len(stage_names) - 1),
+                        label='After',
+                        container=False,
                     )
                     field = _picture('Click to move the point')
                     meaning = gradio.HTML(note(NO_IMAGE), padding=False)
                 with gradio.Tab('Feature pyramid'):
                     maps = gradio.HTML(note(NO_IMAGE), padding=False, elem_classes='contact')
 
-        @_answered
-        def find(file: str | None, score_threshold: float) -> tuple[ImageArray | None, str]:
-            if file is None:
-                return None, note(NO_IMAGE)
-            image, remarks = _decoded(file)
-            drawn, headings, rows = predict(predictor, image, score_threshold)
-            return drawn, note(remarks) + table(headings, rows)
+        def find(file: Upload, score_threshold: float) -> Shown:
+            def view(image: ImageArray, remarks: str) -> Shown:
+                drawn, headings, rows = predict(predictor, image, score_threshold)
+                return drawn, note(remarks) + table(headings, rows)
 
-        @_answered
-        def look(
-            file: str | None, number: int, position: tuple[float, float]
-        ) -> tuple[ImageArray | None, str]:
-            if file is None:
-                return None, note(NO_IMAGE)
-            seen = see(predictor, _decoded(file)[0])
-            drawn, text = receptive_field(predictor, seen, number, position)
-            return drawn, note(text)
+            return _shown(file, view)
 
-        @_answered
-        def unfold(file: str | None) -> str:
-            if file is None:
-                return note(NO_IMAGE)
-            return contact_sheet(pyramid(predictor, see(predictor, _decoded(file)[0])))
+        def look(file: Upload, number: int, position: tuple[float, float]) -> Shown:
+            def view(image: ImageArray, _: str) -> Shown:
+                drawn, text = receptive_field(predictor, see(predictor, image), number, position)
+                return drawn, note(text)
 
-        @_answered
-        def click(file: str | None, event: gradio.SelectData) -> tuple[float, float]:
+            return _shown(file, view)
+
+        def unfold(file: Upload) -> str:
+            def view(image: ImageArray, _: str) -> Shown:
+                return None, contact_sheet(pyramid(predictor, see(predictor, image)))
+
+            return _shown(file, view)[1]
+
+        def click(file: Upload, event: gradio.SelectData) -> tuple[float, float]:
             if file is None:
                 return CENTRE
             return point_in(see(predictor, _decoded(file)[0]), *event.index)
 
-        # One prediction at a time; and no description of an interface, which Gradio fills with
-        # addresses of its own.
+        # One prediction at a time; files as they were uploaded, neither opened nor converted; no
+        # description of the interface, which Gradio fills with addresses of its own.
         one = {
+            'preprocess': False,
             'concurrency_id': 'model',
             'concurrency_limit': 1,
             'api_visibility': 'undocumented',
@@ -209,40 +207,38 @@ def make_page(predictor: Predictor, title: str) -> gradio.Blocks:
     return page
 
 
-class Upload(gradio.Image):
-    """An image whose file is handed on as it was uploaded, neither opened nor converted."""
-
-    is_template = True
-
-    def preprocess(self, payload: Any) -> str | None:
-        return None if payload is None else payload.path
+def _image(label: str, **options: Any) -> gradio.Image:
+    image = gradio.Image(label=label, format='png', **options)
+    # Gradio's example is an address.
+    image.example_inputs = lambda: None
+    return image
 
 
 def _picture(label: str) -> gradio.Image:
-    return gradio.Image(
-        label=label, interactive=False, format='png', buttons=['download', 'fullscreen']
-    )
+    return _image(label, interactive=False, buttons=['download', 'fullscreen'])
 
 
-def _decoded(file: str) -> tuple[ImageArray, str]:
-    return decode_upload(file, Path(file).read_bytes())
+def _decoded(file: Mapping[str, Any]) -> tuple[ImageArray, str]:
+    path = Path(file['path'])
+    return decode_upload(path.name, path.read_bytes())
 
 
-def _answered(function: Callable[..., Answer]) -> Callable[..., Answer]:
-    """Show in the page why an image is refused; other errors go to the terminal only."""
+def _shown(file: Upload, view: Callable[[ImageArray, str], Shown]) -> Shown:
+    """Show a view of an image, or why there is none.
 
-    @wraps(function)
-    def answered(*given: Any) -> Answer:
-        try:
-            return function(*given)
-        except Refused as error:
-            message = str(error)
-        except (*PIPELINE_ERRORS, TypeError) as error:
-            reason = error.err if isinstance(error, cv2.error) else ' '.join(str(error).split())
-            message = f'This image cannot be predicted: {reason}.'
-        raise gradio.Error(escape(message), title='Refused', duration=None, print_exception=False)
-
-    return answered
+    Args:
+        file: The image, if there is one.
+        view: Is called with the image and remarks on it.
+    """
+    if file is None:
+        return None, note(NO_IMAGE)
+    try:
+        return view(*_decoded(file))
+    except Refused as error:
+        return None, refusal(str(error))
+    except (*PIPELINE_ERRORS, TypeError) as error:
+        reason = error.err if isinstance(error, cv2.error) else ' '.join(str(error).split())
+        return None, refusal(f'There is nothing to show for this image: {reason}.')
 
 
 def _few(names: list[str], most: int = 12) -> str:
@@ -267,7 +263,7 @@ def _free_port(host: str, port: int | None) -> int:
     wanted = range(FIRST_PORT, FIRST_PORT + PORTS) if port is None else (port,)
     reason: str | None = None
     for each in wanted:
-        with socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET) as trial:
+        with socket.socket() as trial:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 trial.bind((host, each))

@@ -8,7 +8,8 @@ import mmcv
 from mmvmlp.datasets.loading import ImageReadError, check_contents, decode_image
 from mmvmlp.visualization.drawing import ImageArray
 
-MOST_BYTES = 20_000_000
+MEGABYTE = 1024**2
+MOST_BYTES = 20 * MEGABYTE
 """Largest file that is taken."""
 
 MOST_PIXELS = 25_000_000
@@ -39,7 +40,9 @@ def check_size(size: int) -> None:
     """
     if size > MOST_BYTES:
         raise Refused(
-            f'The file has {size / 1e6:.1f} MB; at most {MOST_BYTES / 1e6:.0f} MB are accepted.', 413
+            f'The file has {size / MEGABYTE:.1f} MB; at most {MOST_BYTES // MEGABYTE} MB are '
+            'accepted.',
+            413,
         )
 
 

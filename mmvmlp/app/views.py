@@ -15,7 +15,7 @@ import torch
 
 from mmvmlp.backbones.base import find_backbone
 from mmvmlp.datasets.digit_scenes import compose_scene
-from mmvmlp.inference.predictors import Predictor
+from mmvmlp.inference.predictors import Predictor, check_score_threshold
 from mmvmlp.inference.run_lengths import decode_mask
 from mmvmlp.inspection.feature_maps import feature_pyramid, pyramid_panels
 from mmvmlp.inspection.figures import OUTLINE, Panel
@@ -80,7 +80,11 @@ def predict(
 
     Returns:
         The drawing, and the headings and the rows of a table.
+
+    Raises:
+        ValueError: If the threshold is no score, or the network does not take the image's size.
     """
+    check_score_threshold(score_threshold)
     predictor.score_threshold = score_threshold
     outcome = predictor(image)
     record, pixels = outcome.record, image.shape[0] * image.shape[1]
@@ -181,7 +185,7 @@ def draw_receptive_field(
     colours = matplotlib.colormaps['magma'](strength[..., 0])[..., :3] * 255
     # The picture shows through, and is darker where it has no influence.
     opacity = 0.3 + 0.5 * strength
-    drawn = ((1 - opacity) * canvas + opacity * colours).round().astype(np.uint8)
+    drawn: ImageArray = ((1 - opacity) * canvas + opacity * colours).round().astype(np.uint8)
     reach = np.pad(field.reach[:height, :width].numpy(), 1).astype(np.uint8)
     if not reach[1:-1, 1:-1].all():
         enlarged = cv2.resize(reach, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
@@ -200,4 +204,5 @@ def coloured(panel: Panel) -> ImageArray:
     if values.ndim == 3:
         return values
     shades = matplotlib.colormaps['viridis'](values)[..., :3]
-    return (shades * 255).round().astype(np.uint8)
+    image: ImageArray = (shades * 255).round().astype(np.uint8)
+    return image

@@ -5,6 +5,7 @@ checkpoint are chosen here; the page opens no file but what is dropped into it.
 """
 
 import argparse
+import signal
 import threading
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--config', help='config file of the model, with --checkpoint')
+    parser.add_argument('--config', help='config file of the model')
     parser.add_argument(
         '--checkpoint',
         metavar='FILE',
@@ -69,9 +70,9 @@ def main() -> int:
             )
         title = Path(checkpoint).stem
         with served(predictor, title, arguments.host, arguments.port) as address:
+            ended = threading.Event()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: ended.set())
             print(f'{title} is shown at {address}\nCtrl+C ends the app.', flush=True)
-            try:
-                threading.Event().wait()
-            except KeyboardInterrupt:
-                print()
+            ended.wait()
     return 0

@@ -181,6 +181,9 @@ class OtherRun(Run):
             *('--noise', 1, '--out-dir', self.folder / 'inspection'),
         )
 
+    def app(self, file):
+        self.command('app', '--config', self.config, '--checkpoint', file)
+
     def check_config(self, file):
         self.command(
             *('check_config', self.config, '--data-root', self.data),
@@ -265,6 +268,7 @@ ARGUMENTS = {
     'test checkpoint': 'test',
     'test --exported': 'exported',
     'predict --checkpoint': 'predict',
+    'app --checkpoint': 'app',
     'report work_dirs': 'report',
     'convert source': 'convert',
     'verify checkpoint': 'verify',

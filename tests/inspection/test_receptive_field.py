@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmvmlp import S2MLP, ConvMLP, ResMLP, build_backbone, fuse
-from mmvmlp.inspection.receptive_field import measure_receptive_fields
+from mmvmlp.inspection.receptive_field import measure_receptive_fields, receptive_field_at
 
 
 @pytest.mark.parametrize('family', [ConvMLP, S2MLP])
@@ -28,6 +28,22 @@ def test_centre_of_an_embedding_sees_its_patch():
     assert stem.reach_extent == (16, 16)
     assert stem.gradient[32:48, 32:48].gt(0).all()
     assert block.reach_extent == (64, 64)
+
+
+@pytest.mark.parametrize('family', [ConvMLP, S2MLP])
+def test_the_middle_is_a_position_as_any_other(family):
+    backbone, images = family(family.small_arch), torch.randn(1, 3, 160, 224)
+    fields = measure_receptive_fields(backbone, images)
+    at_middle = receptive_field_at(backbone, images, 0, (0.5, 0.5))
+    (same,) = (field for field in fields if field.layer.name == at_middle.layer.name)
+    assert at_middle.layer.name.startswith('stages.0.')
+    assert torch.equal(at_middle.reach, same.reach)
+    corner = receptive_field_at(backbone, images, 0, (0, 1))
+    assert corner.reach[0, -1]
+    assert not torch.equal(corner.reach, same.reach)
+    assert not (corner.gradient > 0)[~corner.reach].any()
+    with pytest.raises(ValueError, match='stage=4: 0 to 3'):
+        receptive_field_at(backbone, images, 4, (0.5, 0.5))
 
 
 def test_the_backbone_stays_as_it_is():
