@@ -4,7 +4,7 @@ import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from mmvmlp.app.views import coloured
+from mmvmlp.app.views import thumbnail
 from mmvmlp.inspection.figures import Panel
 from mmvmlp.visualization.drawing import encode_image
 
@@ -26,7 +26,10 @@ def refusal(text: str) -> str:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table."""
+    """Return a table, or a note if there are no rows."""
+    rows = list(rows)
+    if not rows:
+        return note('Nothing has a score as high as this.')
     head = ''.join(f'<th scope="col">{escape(text)}</th>' for text in headings)
     body = ''.join(
         f'<tr>{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}</tr>' for cells in rows
@@ -41,7 +44,7 @@ def contact_sheet(panels: Iterable[Panel]) -> str:
     for panel in panels:
         if panel.values.ndim == 3:
             grids.append(f'<h3>{escape(panel.title.capitalize())}</h3><div class="maps">')
-        picture = base64.b64encode(encode_image(coloured(panel), '.png')).decode()
+        picture = base64.b64encode(encode_image(thumbnail(panel), '.png')).decode()
         caption = 'image' if panel.values.ndim == 3 else panel.title
         grids[-1] += (
             f'<figure><img alt="" src="data:image/png;base64,{picture}">'

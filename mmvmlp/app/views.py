@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import matplotlib
+import mmcv
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -27,6 +28,9 @@ from mmvmlp.visualization.drawing import DARK, LIGHT, ImageArray, enlargement
 
 SCENE_SIDE = 320
 """Side of the digit scenes in pixels."""
+
+THUMBNAIL_SIDE = 256
+"""Longer side of the maps of a feature pyramid in pixels, at most."""
 
 SHOWN_SIDE = 640
 """About the longer side of what is enlarged for the page, in pixels."""
@@ -151,7 +155,7 @@ def receptive_field(
     text = (
         f'After {field.layer.title}, half of the influence on the point comes from a square of '
         f'{half} pixels around it, and 90 % from one of {most}. '
-        f'{reach}{", without " + " and ".join(left_out) if left_out else ""}. '
+        f'{reach}{", leaving out " + " and ".join(left_out) if left_out else ""}. '
         f'The network sees the image at {size[1]}×{size[0]} pixels.'
     )
     return draw_receptive_field(seen.picture.numpy(), field, point), text
@@ -198,11 +202,12 @@ def draw_receptive_field(
     return drawn
 
 
-def coloured(panel: Panel) -> ImageArray:
-    """Return a panel as an image in RGB."""
+def thumbnail(panel: Panel) -> ImageArray:
+    """Return a panel as an image in RGB, shrunk if it is large."""
     values: npt.NDArray[Any] = panel.values.numpy()
-    if values.ndim == 3:
-        return values
-    shades = matplotlib.colormaps['viridis'](values)[..., :3]
-    image: ImageArray = (shades * 255).round().astype(np.uint8)
-    return image
+    if values.ndim == 2:
+        shades = matplotlib.colormaps['viridis'](values)[..., :3]
+        values = (shades * 255).round().astype(np.uint8)
+    if max(values.shape[:2]) > THUMBNAIL_SIDE:
+        values = mmcv.imrescale(values, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation='area')
+    return values
