@@ -66,6 +66,7 @@ class Browser:
         self.received = b''
         self.session: str | None = None
         self.problems: list[str] = []
+        self.calm: set[str] = set()
         self.host = 'about:'
         target = self.call('Target.createTarget', url='about:blank')['targetId']
         attached = self.call('Target.attachToTarget', targetId=target, flatten=True)
@@ -109,6 +110,9 @@ class Browser:
             url = about['request']['url']
             if not url.startswith((self.host, 'data:', 'blob:')):
                 self.problems.append(f'asked {url}')
+        elif event == 'Page.lifecycleEvent':
+            if about['name'] == 'networkAlmostIdle':
+                self.calm.add(about['loaderId'])
         elif event == 'Log.entryAdded' and about['entry']['level'] == 'error':
             self.problems.append(about['entry']['text'])
         elif event == 'Runtime.consoleAPICalled' and about['type'] == 'error':
@@ -117,10 +121,13 @@ class Browser:
             self.problems.append(str(about['exceptionDetails']))
 
     def open(self, address: str) -> None:
-        """Open a page."""
+        """Open the page, and wait until it takes clicks."""
         self.host = address
-        self.call('Page.navigate', url=address)
-        self.wait('!!document.querySelector("input[type=file]")')
+        self.call('Page.setLifecycleEventsEnabled', enabled=True)
+        loader = self.call('Page.navigate', url=address)['loaderId']
+        while loader not in self.calm:
+            event = self._answer()
+            self._note(event['method'], event['params'])
 
     def value(self, expression: str) -> Any:
         """Evaluate an expression of JavaScript."""
@@ -141,9 +148,9 @@ class Browser:
 
     def press(self, label: str) -> None:
         """Press a button."""
-        # Gradio has each tab twice, once hidden.
+        # Gradio has each tab twice, once invisible.
         self.value(
-            '[...document.querySelectorAll("button")].find(each => each.offsetParent && '
+            '[...document.querySelectorAll("button:not([tabindex=\'-1\'])")].find(each => '
             f'each.innerText.trim() === {json.dumps(label)}).click()'
         )
 
