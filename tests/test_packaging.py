@@ -51,6 +51,8 @@ def test_wheel_asks_for_no_openmmlab_package(wheel):
     assert 'mmvmlp/backbones/__init__.py' in names
     assert 'mmvmlp/py.typed' in names
     assert 'mmvmlp/report/page.html.jinja' in names
+    assert 'mmvmlp/app/style.css' in names
+    assert 'mmvmlp/.mim/demo/mask_rcnn_hire_mlp_nano_digits.safetensors' in names
     # Studies, development and tests stay in the checkout.
     assert {name.partition('/')[0] for name in names if '.dist-info/' not in name} == {'mmvmlp'}
 

@@ -199,7 +199,7 @@ def make_page(predictor: Predictor, title: str) -> gradio.Blocks:
         drawn = scene.click(new_scene, None, upload, **one)
         for changed in (drawn.success, upload.upload, upload.clear):
             changed(**finding).success(**looking).success(**unfolding)
-        threshold.release(**finding)
+        threshold.change(**finding, trigger_mode='always_last', show_progress='hidden')
         stage.input(**looking)
         clicked = field.select(click, upload, point, show_progress='hidden', **one)
         clicked.success(**looking, show_progress='hidden')
