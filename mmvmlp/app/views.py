@@ -13,6 +13,7 @@ import mmcv
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn import functional
 
 from mmvmlp.backbones.base import find_backbone
 from mmvmlp.datasets.digit_scenes import compose_scene
@@ -116,7 +117,9 @@ def predict(
 def pyramid(predictor: Predictor, seen: Seen) -> list[Panel]:
     """Return a contact sheet of the maps that the model's head gets, level by level."""
     maps = feature_pyramid(predictor.model, seen.inputs)
-    return pyramid_panels(tuple(each.cpu() for each in maps), seen.picture[None])
+    (height, width), (below, beside) = seen.picture.shape[:2], seen.inputs.shape[2:]
+    padded = functional.pad(seen.picture, (0, 0, 0, beside - width, 0, below - height))
+    return pyramid_panels(tuple(each.cpu() for each in maps), padded[None])
 
 
 def stages(predictor: Predictor) -> int:
