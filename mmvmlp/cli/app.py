@@ -69,10 +69,10 @@ def main() -> int:
                 config, checkpoint, arguments.device, arguments.score_threshold
             )
         title = Path(checkpoint).stem
+        ended = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: ended.set())
         with served(predictor, title, arguments.host, arguments.port) as address:
-            ended = threading.Event()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, lambda *_: ended.set())
             print(f'{title} is shown at {address}\nCtrl+C ends the app.', flush=True)
             ended.wait()
     return 0

@@ -1,8 +1,14 @@
 """The app, started on a free port of this machine, and asked as browsers and others would."""
 
+import contextlib
+import os
 import re
+import signal
+import socket
 import struct
 import sys
+import threading
+import time
 import zlib
 from http.client import HTTPConnection
 from pathlib import Path
@@ -258,6 +264,32 @@ def test_uploads_are_removed_at_the_end(detector, monkeypatch):
         (stored,) = upload(client, ('digits.jpg', DIGITS.read_bytes())).json()
         assert Path(stored).is_file()
     assert not Path(stored).parents[1].exists()
+
+
+def test_the_command_serves_until_it_is_interrupted(run):
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    page = f'http://127.0.0.1:{port}/'
+
+    def interrupt():
+        while True:
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(page, trust_env=False).status_code == 200:
+                    break
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    visitor = threading.Thread(target=interrupt, daemon=True)
+    visitor.start()
+    try:
+        printed = run('tools/app.py', '--port', port)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    visitor.join()
+    assert f'mask_rcnn_hire_mlp_nano_digits is shown at {page}' in printed
 
 
 @pytest.mark.parametrize(
