@@ -225,6 +225,8 @@ def look_at_app(browser: Browser, address: str, folder: Path) -> bytes:
     browser.wait('/half of the influence/.test(document.body.innerText)')
     browser.press('Predictions')
     browser.wait('[...document.querySelectorAll("img")].every(each => each.complete)')
+    # The line below the tabs moves for a moment.
+    time.sleep(1)
     picture = browser.picture()
     if browser.problems:
         raise ValueError('; '.join(browser.problems))
