@@ -14,7 +14,7 @@ import cv2
 import gradio
 from starlette.middleware import Middleware
 
-from mmvmlp.app.door import Door
+from mmvmlp.app.request_filter import RequestFilter
 from mmvmlp.app.markup import contact_sheet, heading, note, refusal, table
 from mmvmlp.app.uploads import MEGABYTE, MOST_BYTES, MOST_PIXELS, Refused, decode_upload
 from mmvmlp.app.views import (
@@ -103,7 +103,7 @@ def served(
             theme=_theme(),
             # Not as `css`, whose rules Gradio rewrites, and loses those for small screens.
             head=f'<style>{STYLE.read_text(encoding="utf-8")}</style>',
-            app_kwargs={'middleware': [Middleware(Door, folder=folder)]},
+            app_kwargs={'middleware': [Middleware(RequestFilter, folder=folder)]},
         )
         try:
             yield address

@@ -1,4 +1,4 @@
-"""Which images the app takes."""
+"""Limits of uploaded images."""
 
 import re
 from pathlib import PurePath
@@ -10,7 +10,7 @@ from mmvmlp.visualization.drawing import ImageArray
 
 MEGABYTE = 1024**2
 MOST_BYTES = 20 * MEGABYTE
-"""Largest file that is taken."""
+"""Size of the largest file that is accepted."""
 
 MOST_PIXELS = 25_000_000
 """Largest image that is decoded."""
@@ -20,7 +20,7 @@ LONGEST_SIDE = 2048
 
 
 class Refused(ValueError):
-    """Error for what the app does not take.
+    """Error for a request that the app refuses.
 
     Args:
         message: For the browser, so it names nothing of this machine.

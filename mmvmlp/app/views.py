@@ -1,4 +1,4 @@
-"""What the app computes for an image: predictions, the feature pyramid, receptive fields."""
+"""Views of an image: predictions, the feature pyramid, receptive fields."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What the app lets in and out: an ASGI middleware in front of Gradio.
+"""ASGI middleware in front of Gradio that passes only what the page itself needs.
 
 Gradio serves more than one page needs, opens files and addresses that a request names, and its page
-names hosts of others. Here only requests pass that the page itself makes, paths must lead to what
-was uploaded, and browsers are told to ask no other host.
+refers to other hosts. With the filter, only requests of the page itself pass, paths must lead to an
+uploaded file, and browsers are told to ask no other host.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PROGRESS = f'{API}/upload_progress'
 
 MOST_JSON_BYTES = 1_000_000
 FORM_BYTES = 10_000
-"""What a form has beside its file, at most."""
+"""Most bytes of a form besides its file."""
 
 HEADERS = {
     'content-security-policy': (
@@ -55,12 +55,12 @@ FOR_OTHERS = re.compile(
 NOTHING_THERE = 'This app has one page, and nothing else.'
 
 
-class Door:
-    """The middleware.
+class RequestFilter:
+    """Refuse requests that the page would not make, and remove other hosts from answers.
 
     Args:
-        app: Gradio's.
-        folder: Where it stores uploads and pictures; no other file is opened.
+        app: Gradio's application.
+        folder: Folder in which Gradio stores uploads and pictures; no other file is opened.
     """
 
     def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], folder: str) -> None:
