@@ -14,8 +14,8 @@ import cv2
 import gradio
 from starlette.middleware import Middleware
 
-from mmvmlp.app.request_filter import RequestFilter
 from mmvmlp.app.markup import contact_sheet, heading, note, refusal, table
+from mmvmlp.app.request_filter import RequestFilter
 from mmvmlp.app.uploads import MEGABYTE, MOST_BYTES, MOST_PIXELS, Refused, decode_upload
 from mmvmlp.app.views import (
     new_scene,
