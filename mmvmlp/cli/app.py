@@ -12,6 +12,7 @@ from pathlib import Path
 import mmvmlp
 from mmvmlp.cli.arguments import add_config_options, add_device_option, add_trust_option, trusting
 from mmvmlp.cli.errors import one_clear_error
+from mmvmlp.cli.short_log import without_false_warnings
 from mmvmlp.config.loading import load_config
 from mmvmlp.inference.predictors import make_predictor
 from mmvmlp.optional_packages import import_optional
@@ -60,7 +61,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Serve the app until it is interrupted."""
     arguments = parse_arguments()
-    with one_clear_error():
+    with one_clear_error(), without_false_warnings():
         served = import_optional('mmvmlp.app.page', 'app').served
         checkpoint = arguments.checkpoint or CHECKPOINT
         config = load_config(arguments.config or CONFIG, arguments.cfg_options)
