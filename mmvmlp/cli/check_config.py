@@ -8,6 +8,7 @@ from mmvmlp.cli.arguments import add_config_options
 from mmvmlp.cli.errors import one_clear_error
 from mmvmlp.cli.short_log import without_false_warnings
 from mmvmlp.config.check import ConfigCheck
+from mmvmlp.config.check.data_sets import FILES_DECODED
 from mmvmlp.config.loading import load_config, set_data_root
 
 
@@ -17,6 +18,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--data-root', metavar='DIR', help="data folder, in place of the config's data_root"
+    )
+    parser.add_argument(
+        '--all-images',
+        action='store_true',
+        help=f'decode all images and masks (default: at most {FILES_DECODED} of a data set)',
     )
     add_config_options(parser)
     return parser.parse_args()
@@ -31,7 +37,7 @@ def main() -> int:
         config = load_config(arguments.config, arguments.cfg_options)
         if arguments.data_root:
             set_data_root(config, arguments.data_root)
-        check = ConfigCheck(config)
+        check = ConfigCheck(config, None if arguments.all_images else FILES_DECODED)
         found = blocked = False
         for finding in check.findings():
             found, blocked = True, blocked or finding.blocks

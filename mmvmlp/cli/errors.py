@@ -65,6 +65,11 @@ def _message_about_data(error: Exception) -> str | None:
     )
 
 
+def _is_about_data(error: Exception) -> bool:
+    """Tell whether a data set's pipeline raised an error, in this process or in a worker."""
+    return bool(READS_DATA.search(''.join(traceback.format_exception(error))))
+
+
 def _message(error: Exception, packages: tuple[str, ...]) -> str | None:
     if not isinstance(error, EXPECTED_ERRORS):
         return None
@@ -75,7 +80,10 @@ def _message(error: Exception, packages: tuple[str, ...]) -> str | None:
         return f'image {undecoded[-1]!r} is not an image, or is damaged'
     if isinstance(error, (ImageReadError, CheckpointError, ObjectStoreError)):
         # A data loader worker passes its whole traceback as the message.
-        return str(error).rpartition(f'{type(error).__name__}: ')[2].strip()
+        text = str(error).rpartition(f'{type(error).__name__}: ')[2].strip()
+        if isinstance(error, ImageReadError) and _is_about_data(error):
+            text += '; `mmvmlp check-config` with `--all-images` finds every such image'
+        return text
     if 'Expected more than 1 value per channel when training' in str(error):
         return (
             'batch norm has no statistics of one image on a map of one position: larger images, '

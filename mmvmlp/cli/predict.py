@@ -133,7 +133,9 @@ def main() -> int:
         summary = _predict(arguments)
     names = [file.name for file in summary.files]
     files = names[0] if len(names) == 1 else f'{names[0]} to {names[-1]}'
-    print(f'predictions on {summary.predicted} images are in {arguments.out_dir}: {files}')
+    images = f'{summary.predicted} image{"" if summary.predicted == 1 else "s"}'
+    drawings = ' and drawings' if arguments.format == 'drawings' else ''
+    print(f'predictions on {images} are in {arguments.out_dir}: {files}{drawings}')
     if summary.failed:
         print(f'error: {summary.failed} images could not be predicted', file=sys.stderr)
     return 1 if summary.failed else 0

@@ -251,7 +251,7 @@ def _error_bars(evaluated: Mapping[str, COCOeval]) -> Markup:
         [name for name, _ in ERRORS.values()],
         {KINDS[kind]: np.array([cost[key] for key in ERRORS]) for kind, cost in costs.items()},
         'Errors',
-        'AP50 to gain by mending them',
+        'AP50 to gain by fixing them',
         of_shares=False,
     )
 
@@ -261,7 +261,10 @@ def _errors(evaluated: Mapping[str, COCOeval]) -> Table:
     meanings = '; '.join(f'{name}: {meaning}' for name, meaning in ERRORS.values())
     return Table(
         'Errors',
-        ['type', *(f'{KINDS[kind]} {what}' for kind in errors for what in ('errors', 'AP50'))],
+        [
+            'type',
+            *(f'{KINDS[kind]} {what}' for kind in errors for what in ('errors', 'AP50 to gain')),
+        ],
         [
             [
                 name,
@@ -273,7 +276,7 @@ def _errors(evaluated: Mapping[str, COCOeval]) -> Table:
             ]
             for key, (name, _) in ERRORS.items()
         ],
-        'The number of errors, and the AP50 to gain by mending them, over detections of every '
+        'The number of errors, and the AP50 to gain by fixing them, over detections of every '
         f'score. Types as TIDE (Bolya et al., 2020) has them. {meanings[0].upper()}{meanings[1:]}.',
     )
 

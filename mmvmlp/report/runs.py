@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -119,8 +118,8 @@ def _read_run(folder: Path, name: str) -> Run:
             'training is accepted, after its first line of the log'
         )
     # One that began anew in the same folder replaces what was there before.
-    steps = [_first_step(file) for file in logs]
-    logs = logs[len(steps) - 1 - steps[::-1].index(min(steps)) :]
+    began = max(index for index, file in enumerate(logs) if index == 0 or not _resumed(file))
+    logs = logs[began:]
     config_file = logs[-1].with_name('config.py')
     config = load_config(config_file)
     config.work_dir = str(folder)
@@ -136,9 +135,11 @@ def _read_run(folder: Path, name: str) -> Run:
     )
 
 
-def _first_step(scalars: Path) -> int:
-    with scalars.open(encoding='utf-8') as lines:
-        return int(next(json.loads(line)['step'] for line in lines if '"loss":' in line))
+def _resumed(scalars: Path) -> bool:
+    """Tell whether a start went on from a checkpoint, as mmengine logs it."""
+    start = scalars.parents[1]
+    log = start / f'{start.name}.log'
+    return log.is_file() and 'resumed epoch: ' in log.read_text(encoding='utf-8', errors='replace')
 
 
 def differences(runs: Sequence[Run]) -> dict[str, list[Any]]:

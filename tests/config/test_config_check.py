@@ -320,6 +320,26 @@ def test_check_writes_no_files(coco, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ('end', 'message'),
+    [
+        (1, 'ends at 1 of 4 iterations, and the rate stays'),
+        (8, 'ends at 8 of 4 iterations: the training ends before it'),
+    ],
+)
+def test_the_schedule_is_compared_with_the_training(end, message, coco):
+    blocks, text = single_finding(
+        DIGITS,
+        coco,
+        train_cfg__max_epochs=4,
+        param_scheduler__0__end=1,
+        param_scheduler__1__end=end,
+    )
+    assert not blocks
+    assert message in text
+    assert text.endswith('| param_scheduler.1.end=4')
+
+
 def test_warm_up_is_compared_with_the_training(coco):
     blocks, text = single_finding(DIGITS, coco, param_scheduler__0__end=3)
     assert not blocks
@@ -327,7 +347,8 @@ def test_warm_up_is_compared_with_the_training(coco):
     (text,) = errors(1, DIGITS, coco, param_scheduler__0__end=500)
     assert 'param_scheduler.0: the learning rate warms up for 500 of 4 iterations' in text
     assert text.endswith('| param_scheduler.0.end=1')
-    (text,) = errors(1, DIGITS, coco, train_cfg__max_epochs=40, param_scheduler__0__end=500)
+    longer = {'train_cfg__max_epochs': 40, 'param_scheduler__1__end': 40}
+    (text,) = errors(1, DIGITS, coco, **longer, param_scheduler__0__end=500)
     assert text.endswith('| param_scheduler.0.end=4')
 
 
@@ -368,7 +389,6 @@ def test_missing_packages(coco, monkeypatch):
 
 
 def test_large_data_is_sampled_and_annotations_are_read_once(coco, monkeypatch):
-    monkeypatch.setattr('mmvmlp.config.check.images.FILES_DECODED', 2)
     for module in ('images', 'annotations', 'check'):
         monkeypatch.setattr(f'mmvmlp.config.check.{module}.FILES_CHECKED', 3)
     read = []
@@ -378,10 +398,15 @@ def test_large_data_is_sampled_and_annotations_are_read_once(coco, monkeypatch):
     )
     config = load_config(DIGITS, {'param_scheduler.0.end': 1})
     set_data_root(config, coco)
-    check = ConfigCheck(config)
+    check = ConfigCheck(config, most_decoded=2)
     assert list(check.findings()) == []
-    assert check.examined[0] == '2 of 4 training images decoded and 3 found'
-    assert len(read) == 2
+    assert check.examined[0] == (
+        '2 of 4 training images decoded and 3 found (--all-images decodes all)'
+    )
+    everything = ConfigCheck(config, most_decoded=None)
+    assert list(everything.findings()) == []
+    assert everything.examined[0] == '4 of 4 training images decoded and 3 found'
+    assert len(read) == 2 * 2
 
 
 def test_records_are_evenly_spaced():

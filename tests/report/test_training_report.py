@@ -224,6 +224,17 @@ def test_a_training_that_began_anew_replaces_what_was_there(detector, tmp_path):
     assert again.started.year == 2999
     assert again.iterations == before.iterations == 4
     assert again.environment == before.environment != {}
+    # One that ended early logged its first line at another step.
+    scalars = later / 'vis_data/scalars.json'
+    first, *others = scalars.read_text().splitlines(keepends=True)
+    assert '"loss":' in first
+    scalars.write_text(''.join(others))
+    assert read_runs([folder])[0].started.year == 2999
+    with (later / '29991231_235959.log').open('a') as log:
+        log.write('INFO - resumed epoch: 1, iter: 2\n')
+    (resumed,) = read_runs([folder])
+    assert resumed.started == before.started
+    assert resumed.iterations == before.iterations
 
 
 def test_data_that_were_moved(detector, tmp_path, run):

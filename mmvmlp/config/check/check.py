@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from mmvmlp.config.check import agreement
 from mmvmlp.config.check.annotations import AnnotationFile, annotations
-from mmvmlp.config.check.data_sets import FILES_CHECKED, base_datasets
+from mmvmlp.config.check.data_sets import FILES_CHECKED, FILES_DECODED, base_datasets
 from mmvmlp.config.check.finding import Finding, error_as_finding
 from mmvmlp.config.check.folders import folders
 from mmvmlp.config.check.images import Images
@@ -38,13 +38,15 @@ class ConfigCheck:
 
     Args:
         config: Config of mmdet, mmsegmentation or mmpretrain; it is not changed.
+        most_decoded: Maximum number of images, and of masks, to decode of a data set; None for all.
 
     Attributes:
         examined: Checks done so far, one phrase each.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, most_decoded: int | None = FILES_DECODED) -> None:
         self.config = Config(config.to_dict(), filename=config.filename)
+        self.most_decoded = most_decoded
         self.examined: list[str] = []
 
     def findings(self) -> Iterator[Finding]:
@@ -144,16 +146,21 @@ class ConfigCheck:
         classes[split] = tuple((getattr(dataset, 'metainfo', None) or {}).get('classes') or ())
         yield from agreement.same_classes(split, classes[split], classes.get('train', ()))
         count = checked = decoded = 0
+        is_sample = False
         for base in base_datasets(dataset):
             name = f'{split}_dataloader.dataset ({type(base).__name__})'
-            images = Images(name, base)
+            images = Images(name, base, self.most_decoded)
             yield from annotations(name, base, files)
-            yield from mask_values(name, base)
+            yield from mask_values(name, base, self.most_decoded)
             yield from images.findings()
             yield from agreement.evaluators(split, self.config, base)
             count += len(base)
             checked += min(len(base), FILES_CHECKED)
             decoded += images.decoded
+            is_sample |= self.most_decoded is not None and len(base) > self.most_decoded
         yield from agreement.heads(split, self.config, classes[split])
         sampled = f' and {checked} found' if checked < count else ''
-        self.examined.append(f'{decoded} of {count} {SPLIT_NAMES[split]} images decoded{sampled}')
+        more = ' (--all-images decodes all)' if is_sample else ''
+        self.examined.append(
+            f'{decoded} of {count} {SPLIT_NAMES[split]} images decoded{sampled}{more}'
+        )

@@ -9,7 +9,7 @@ import numpy as np
 from rich.progress import track
 
 FILES_CHECKED = 20_000
-FILES_DECODED = 200
+FILES_DECODED = 1000
 
 
 def base_settings(settings: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -32,16 +32,16 @@ def base_datasets(dataset: Any) -> Iterator[Any]:
         yield from base_datasets(item)
 
 
-def records(dataset: Any, most: int) -> Iterator[dict[str, Any]]:
+def records(dataset: Any, most: int | None) -> Iterator[dict[str, Any]]:
     """Yield the records of a data set, without reading its images; show progress on a terminal.
 
     Args:
         dataset: A data set of mmengine; others yield nothing.
-        most: Maximum number of records; they are evenly spaced.
+        most: Maximum number of records, which are evenly spaced; None for all.
     """
     if hasattr(dataset, 'get_data_info'):
         count = len(dataset)
-        indices = np.linspace(0, count - 1, min(count, most)).astype(int).tolist()
+        indices = np.linspace(0, count - 1, min(count, most or count)).astype(int).tolist()
         at_terminal = sys.stdout.isatty()
         for index in track(indices, 'looking at files', transient=True, disable=not at_terminal):
             yield dataset.get_data_info(index)

@@ -7,12 +7,7 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from mmvmlp.config.check.data_sets import (
-    FILES_CHECKED,
-    FILES_DECODED,
-    records,
-    setting_of_folder,
-)
+from mmvmlp.config.check.data_sets import FILES_CHECKED, records, setting_of_folder
 from mmvmlp.config.check.finding import Finding, shown
 from mmvmlp.config.check.folders import endings_in, subfolders
 
@@ -24,6 +19,7 @@ class Images:
     Args:
         name: Name of the data set in messages.
         dataset: A data set that reads files.
+        most: Maximum number of images to decode; None for all.
 
     Attributes:
         decoded: Number of images decoded.
@@ -31,6 +27,7 @@ class Images:
 
     name: str
     dataset: Any
+    most: int | None
     decoded: int = field(default=0, init=False)
 
     def findings(self) -> Iterator[Finding]:
@@ -87,7 +84,7 @@ class Images:
 
     def _unreadable(self) -> Iterator[Finding]:
         damaged, sizes = [], []
-        for record in records(self.dataset, FILES_DECODED):
+        for record in records(self.dataset, self.most):
             results = dict(record)
             error = self._error(results)
             if error:
@@ -107,7 +104,7 @@ class Images:
             yield Finding(
                 True,
                 f'{self.name}: images cannot be read: {shown(damaged)}',
-                'copy these files again, or remove them from the annotations',
+                'copy these files again, or remove these images from the annotation file',
             )
         if sizes:
             yield Finding(

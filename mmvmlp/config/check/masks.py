@@ -7,22 +7,23 @@ import mmcv
 import numpy as np
 from mmengine import fileio
 
-from mmvmlp.config.check.data_sets import FILES_DECODED, records, setting_of_folder
+from mmvmlp.config.check.data_sets import records, setting_of_folder
 from mmvmlp.config.check.finding import Finding, shown
 
 
-def mask_values(name: str, dataset: Any) -> Iterator[Finding]:
+def mask_values(name: str, dataset: Any, most: int | None) -> Iterator[Finding]:
     """Compare the values in segmentation masks with the classes.
 
     Args:
         name: Name of the data set in messages.
         dataset: A data set that reads files.
+        most: Maximum number of masks to decode; None for all.
     """
     if not hasattr(dataset, 'reduce_zero_label'):
         return
     values: set[int] = set()
     unreadable = []
-    for record in records(dataset, FILES_DECODED):
+    for record in records(dataset, most):
         path = record.get('seg_map_path')
         if not path:
             continue

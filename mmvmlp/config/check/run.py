@@ -23,6 +23,10 @@ LONGEST_WARM_UP = 0.5
 """Fraction of the training above which a warm-up is reported."""
 SUGGESTED_WARM_UP = 0.1
 """Fraction of the training that is suggested instead."""
+LARGEST_GAP = 0.05
+"""Fraction of the training between its end and that of the schedule, above which it is reported."""
+NO_END = 10**9
+"""End of mmengine's schedulers that have none."""
 
 
 def build_model(config: Config, findings: list[Finding]) -> Any:
@@ -197,24 +201,65 @@ def schedule(config: Config, runner: Runner) -> Iterator[Finding]:
             schedulers = runner.build_param_scheduler(settings)
             if isinstance(schedulers, list):
                 findings += _warm_up(settings, schedulers, runner)
+                findings += _end_of_schedule(settings, schedulers, runner)
     yield from findings
 
 
 def _warm_up(settings: Any, schedulers: list[Any], runner: Runner) -> Iterator[Finding]:
     for index, scheduler in enumerate(schedulers):
-        if not isinstance(scheduler, LinearLR) or scheduler.start_factor >= scheduler.end_factor:
+        if not _is_warm_up(scheduler):
             continue
-        total = runner.max_epochs if scheduler.by_epoch else runner.max_iters
+        total, unit = _length(scheduler, runner)
         if scheduler.end <= LONGEST_WARM_UP * total:
             continue
-        several = isinstance(settings, (list, tuple))
-        name = f'param_scheduler.{index}' if several else 'param_scheduler'
-        in_epochs = (settings[index] if several else settings).get('by_epoch', True)
-        length = runner.max_epochs if in_epochs else runner.max_iters
-        unit = 'epochs' if scheduler.by_epoch else 'iterations'
+        name, length = _setting_of(settings, index, runner)
         yield Finding(
             scheduler.end >= total,
             f'{name}: the learning rate warms up for {scheduler.end} of {total} {unit}'
             + (': it never reaches its full value' if scheduler.end >= total else ''),
             f'{name}.end={max(1, round(SUGGESTED_WARM_UP * length))}',
         )
+
+
+def _end_of_schedule(settings: Any, schedulers: list[Any], runner: Runner) -> Iterator[Finding]:
+    """Compare the end of the last scheduler after the warm-up with that of the training."""
+    ends = [
+        (scheduler.end / _length(scheduler, runner)[0], index)
+        for index, scheduler in enumerate(schedulers)
+        if not _is_warm_up(scheduler)
+    ]
+    if not ends:
+        return
+    share, index = max(ends)
+    scheduler = schedulers[index]
+    total, unit = _length(scheduler, runner)
+    if abs(share - 1) <= LARGEST_GAP or scheduler.end >= NO_END:
+        return
+    name, length = _setting_of(settings, index, runner)
+    yield Finding(
+        False,
+        f'{name}: the schedule of the learning rate ends at {scheduler.end} of {total} {unit}'
+        + (
+            ', and the rate stays what it is then' if share < 1 else ': the training ends before it'
+        ),
+        f'{name}.end={length}',
+    )
+
+
+def _is_warm_up(scheduler: Any) -> bool:
+    return isinstance(scheduler, LinearLR) and scheduler.start_factor < scheduler.end_factor
+
+
+def _length(scheduler: Any, runner: Runner) -> tuple[int, str]:
+    """Return the length of the training in the scheduler's unit, and that unit."""
+    if scheduler.by_epoch:
+        return runner.max_epochs, 'epochs'
+    return runner.max_iters, 'iterations'
+
+
+def _setting_of(settings: Any, index: int, runner: Runner) -> tuple[str, int]:
+    """Return the name of a scheduler's setting, and the length of the training in its unit."""
+    several = isinstance(settings, (list, tuple))
+    name = f'param_scheduler.{index}' if several else 'param_scheduler'
+    in_epochs = (settings[index] if several else settings).get('by_epoch', True)
+    return name, runner.max_epochs if in_epochs else runner.max_iters
