@@ -80,6 +80,11 @@ def build_backbone(name: str, weights: str | Path | None = None, **kwargs: Any) 
         ValueError: If the name or an argument is not accepted.
     """
     family, variant = _variants()[resolve_name(name)]
+    if 'arch' in kwargs:
+        raise TypeError(
+            f'name={name!r} has an architecture, so arch={kwargs["arch"]!r} is not accepted; '
+            f'{family.__name__}(arch=...) builds another one'
+        )
     backbone = family(arch=variant, **kwargs)
     if weights is not None and backbone.init_cfg:
         raise ValueError(f'weights={str(weights)!r} does not go with init_cfg')

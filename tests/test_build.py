@@ -73,6 +73,11 @@ def test_names_of_nothing_are_refused(name):
         mmvmlp.build_classifier(name)
 
 
+def test_a_name_and_an_architecture_do_not_go_together():
+    with pytest.raises(TypeError, match=r"name='hire_mlp_tiny' .*HireMLP\(arch=\.\.\.\) builds"):
+        mmvmlp.build_backbone('hire_mlp_tiny', arch='small')
+
+
 def test_an_unknown_architecture_suggests_the_closest():
     with pytest.raises(
         ValueError, match=r"arch='tinny' \(did you mean 'tiny'\?\).*'tiny', 'small'"

@@ -98,7 +98,8 @@ def stated_reach(module: nn.Module, height: int, width: int) -> Reach:
     """
     raise TypeError(
         f'module is a {type(module).__name__}: no reach is stated for it; state one with '
-        '@mmvmlp.inspection.reach.stated_reach.register, as that module does for others'
+        '@mmvmlp.inspection.reach.stated_reach.register, as the documentation does on its page '
+        '“A backbone of your own”'
     )
 
 
@@ -166,10 +167,12 @@ def _shifted(length: int, steps: Iterable[int], *, replicates: bool = False) -> 
     return functools.reduce(operator.or_, [_taken(source, length) for source in sources])
 
 
-def _convolved(length: int, kernel: int, stride: int, padding: int, outputs: int) -> Lines:
+def _convolved(
+    length: int, kernel: int, stride: int, padding: int, outputs: int, dilation: int = 1
+) -> Lines:
     first = torch.arange(outputs)[:, None] * stride - padding
-    lines = torch.arange(length)
-    return (first <= lines) & (lines < first + kernel)
+    place = torch.arange(length) - first
+    return (place >= 0) & (place < kernel * dilation) & (place % dilation == 0)
 
 
 def _mixed(length: int, native: int, resolution: Resolution) -> Lines:
@@ -238,10 +241,26 @@ def _moved(height: int, width: int, moves: Iterable[Move]) -> Reach:
 
 @stated_reach.register
 def _(module: nn.Conv2d, height: int, width: int) -> Reach:
-    (kernel, *_), (stride, *_), padding = module.kernel_size, module.stride, int(module.padding[0])
+    if isinstance(module.padding, str) or module.padding_mode != 'zeros':
+        raise TypeError(
+            f'module is {module}: no reach is stated for a convolution with padding='
+            f'{module.padding!r} and padding_mode={module.padding_mode!r}; numbers and '
+            "'zeros' are accepted"
+        )
     rows, columns = (
-        _convolved(side, kernel, stride, padding, (side + 2 * padding - kernel) // stride + 1)
-        for side in (height, width)
+        _convolved(
+            *(side, kernel, stride, padding),
+            outputs=(side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1,
+            dilation=dilation,
+        )
+        for side, kernel, stride, padding, dilation in zip(
+            (height, width),
+            module.kernel_size,
+            module.stride,
+            module.padding,
+            module.dilation,
+            strict=True,
+        )
     )
     return _separable(rows, columns)
 

@@ -17,7 +17,10 @@ from torch.overrides import TorchFunctionMode
 
 from mmvmlp.backbones.base import VisionMLP
 from mmvmlp.inspection.layers import Layer, layers_of, outputs_of, stage_ends
-from mmvmlp.inspection.reach import layer_reaches, pixels_in_reach
+from mmvmlp.inspection.reach import layer_reaches, pixels_in_reach, whole_map_statistics
+
+LARGEST_ROUNDING = 1e-6
+"""Gradient outside the reach, as a share of the largest, up to which it counts as rounding."""
 
 SHARES = (0.5, 0.9)
 """Shares of the gradient whose squares are measured."""
@@ -58,13 +61,15 @@ def measure_receptive_fields(backbone: VisionMLP, images: torch.Tensor) -> list[
 
     Raises:
         TypeError: If nothing is stated about the reach of a layer.
-        ValueError: If the backbone is fused, or the images are too small.
+        ValueError: If the backbone is fused, the images are too small, or pixels outside the stated
+            reach have an influence.
     """
     frozen = _frozen_copy(backbone)
     layers = layers_of(frozen)
     reaches = layer_reaches(layers, *images.shape[2:])
     images = images.detach().requires_grad_()
     fields, generator = [], torch.Generator().manual_seed(0)
+    is_whole = not whole_map_statistics(backbone)
     outputs = outputs_of(frozen, layers, images)
     shown = track(
         zip(layers, outputs, strict=True),
@@ -75,7 +80,7 @@ def measure_receptive_fields(backbone: VisionMLP, images: torch.Tensor) -> list[
     for number, (layer, output) in enumerate(shown, start=1):
         row, column = (side // 2 for side in output.shape[2:])
         pixels = pixels_in_reach(reaches[:number], row, column)
-        fields.append(_field_of(layer, output, images, (row, column), pixels, generator))
+        fields.append(_field_of(layer, output, images, (row, column), pixels, is_whole, generator))
     return fields
 
 
@@ -92,7 +97,8 @@ def receptive_field_at(
 
     Raises:
         TypeError: If nothing is stated about the reach of a layer.
-        ValueError: If the stage is not there, the backbone is fused, or the images are too small.
+        ValueError: If the stage is not there, the backbone is fused, the images are too small, or
+            pixels outside the stated reach have an influence.
     """
     frozen = _frozen_copy(backbone)
     layers = layers_of(frozen)
@@ -106,7 +112,8 @@ def receptive_field_at(
     row, column = position_in(output, position)
     pixels = pixels_in_reach(reaches, row, column)
     generator = torch.Generator().manual_seed(0)
-    return _field_of(layers[-1], output, images, (row, column), pixels, generator)
+    is_whole = not whole_map_statistics(backbone)
+    return _field_of(layers[-1], output, images, (row, column), pixels, is_whole, generator)
 
 
 def gradient_support(
@@ -131,7 +138,8 @@ def gradient_support(
         For each layer and each position, the pixels with a gradient, (height, width), bool.
 
     Raises:
-        ValueError: If the backbone is fused, or the images are too small.
+        ValueError: If the backbone is fused, the images are too small, or pixels outside the stated
+            reach have an influence.
     """
     positive = _frozen_copy(backbone).double()
     for parameter in positive.parameters():
@@ -167,13 +175,34 @@ def _field_of(
     images: torch.Tensor,
     place: tuple[int, int],
     reach: torch.Tensor,
+    is_whole: bool,
     generator: torch.Generator,
 ) -> ReceptiveField:
-    """Measure the receptive field of a row and a column of a layer's output."""
+    """Measure the receptive field of a row and a column of a layer's output.
+
+    Args:
+        layer: The layer.
+        output: Its output.
+        images: The images, which have a gradient.
+        place: Row and column.
+        reach: The pixels in reach.
+        is_whole: True if nothing else can have an influence, such as statistics of the whole map.
+        generator: For the combination of channels.
+
+    Raises:
+        ValueError: If the reach is the whole one, and pixels outside it have an influence.
+    """
     # Not of the channels' sum, which is constant after a layer norm.
     channels = torch.randn(output.shape[:2], generator=generator, dtype=output.dtype)
     gradient = _gradient_at(output, images, *place, channels.to(output.device))
     gradients = gradient.abs().sum(1).mean(0).cpu()
+    beyond = (gradients > LARGEST_ROUNDING * gradients.max()) & ~reach
+    if is_whole and beyond.any():
+        raise ValueError(
+            f'{layer.title}, a {type(layer.module).__name__}: {int(beyond.sum())} pixels outside '
+            'the stated reach have an influence; stated_reach of this layer, or of one before it, '
+            'leaves them out'
+        )
     centre = tuple(
         int((index + 0.5) * pixels / places)
         for index, pixels, places in zip(place, images.shape[2:], output.shape[2:], strict=True)

@@ -305,6 +305,8 @@ def test_unknown_types_of_models_and_data(coco):
     assert finding.blocks and finding.problem == 'model is not set'
     (text,) = errors(1, DIGITS, coco, model__type='NoModel')
     assert 'model cannot be built' in text and 'NoModel' in text
+    (text,) = errors(1, DIGITS, coco, model__backbone__type='mmvmlp.NoMLP')
+    assert "'mmvmlp.NoMLP'; for a backbone of your own, install its package" in text
     (text,) = errors(1, DIGITS, coco, train_dataloader__dataset__type='NoData')
     assert 'train_dataloader cannot be built' in text and 'NoData' in text
 

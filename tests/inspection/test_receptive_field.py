@@ -22,6 +22,15 @@ def test_gradients_are_within_reach(family):
     assert not fields[-1].reach.all() or family is ConvMLP
 
 
+def test_a_reach_that_leaves_out_positions_is_an_error(monkeypatch):
+    monkeypatch.setattr(
+        'mmvmlp.inspection.receptive_field.pixels_in_reach',
+        lambda reaches, row, column: torch.zeros(64, 64, dtype=torch.bool),
+    )
+    with pytest.raises(ValueError, match=r'PatchEmbedding: 256 pixels outside the stated reach'):
+        measure_receptive_fields(ResMLP(ResMLP.small_arch), torch.randn(1, 3, 64, 64))
+
+
 def test_centre_of_an_embedding_sees_its_patch():
     backbone = ResMLP(ResMLP.small_arch)
     stem, block, *_ = measure_receptive_fields(backbone, torch.randn(1, 3, 64, 64))

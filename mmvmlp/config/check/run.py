@@ -29,11 +29,28 @@ NO_END = 10**9
 """End of mmengine's schedulers that have none."""
 
 
+def _fix_of_model(config: Config) -> str:
+    """Suggest a fix for a model that cannot be built."""
+    backbone = config.model.get('backbone') or {}
+    kind = str(backbone.get('type', ''))
+    try:
+        unknown = kind.startswith('mmvmlp.') and MODELS.get(kind) is None
+    except ImportError:
+        # The error names the package and what to do with it.
+        return 'what the error says'
+    if unknown:
+        return (
+            f'another type than {kind!r}; for a backbone of your own, install its package, with an '
+            "entry point of the group 'mmvmlp.backbones'"
+        )
+    return 'another type or argument'
+
+
 def build_model(config: Config, findings: list[Finding]) -> Any:
     """Build the model with its data preprocessor, or return None on failure."""
     model = None
     if config.get('model'):
-        with error_as_finding(findings, 'model cannot be built', 'another type or argument'):
+        with error_as_finding(findings, 'model cannot be built', _fix_of_model(config)):
             if config.get('data_preprocessor'):
                 config.model.setdefault('data_preprocessor', config.data_preprocessor)
             model = MODELS.build(deepcopy(config.model))
