@@ -1,5 +1,6 @@
-"""Files of ``tools/``, called as a shell would, in this process: toolboxes are imported once."""
+"""Python as a shell would call it, in this process: toolboxes are imported once."""
 
+import argparse
 import runpy
 import sys
 from collections.abc import Callable
@@ -24,12 +25,22 @@ def forget_earlier_runs() -> None:
                 kinds += kind.__subclasses__()
 
 
-def exit_status(monkeypatch: pytest.MonkeyPatch, file: str, *arguments: object) -> object:
-    """Run a file with arguments, and return its exit status; pytest captures what it prints."""
+def exit_status(monkeypatch: pytest.MonkeyPatch, program: str, *arguments: object) -> object:
+    """Run what follows ``python`` in a shell, and return the exit status.
+
+    That is a file, ``-m`` with a module or ``-c`` with code, and arguments; pytest captures what it
+    prints.
+    """
     forget_earlier_runs()
-    monkeypatch.setattr('sys.argv', [file, *map(str, arguments)])
+    monkeypatch.setattr('sys.argv', [program, *map(str, arguments)])
     try:
-        runpy.run_path(file, run_name='__main__')
+        if program == '-m':
+            del sys.argv[0]
+            runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)
+        elif program == '-c':
+            exec(sys.argv.pop(1), {'__name__': '__main__'})
+        else:
+            runpy.run_path(program, run_name='__main__')
     except SystemExit as ended:
         return ended.code or 0
     return 0
@@ -38,13 +49,34 @@ def exit_status(monkeypatch: pytest.MonkeyPatch, file: str, *arguments: object) 
 def runner_of_commands(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., str]:
-    """Return what runs a file to its end, and returns all that it printed, errors included."""
+    """Return what runs a program to its end, and returns all that it printed, errors included."""
 
-    def run(file: str, *arguments: object, expect: int = 0) -> str:
+    def run(program: str, *arguments: object, expect: int = 0) -> str:
         capfd.readouterr()
-        status = exit_status(monkeypatch, file, *arguments)
+        status = exit_status(monkeypatch, program, *arguments)
         printed = ''.join(capfd.readouterr())
         assert status == expect, printed[-6000:]
         return printed
 
     return run
+
+
+class _ParsedError(BaseException):
+    """Nothing catches it, for programs report errors of other kinds."""
+
+
+def parse_arguments(monkeypatch: pytest.MonkeyPatch, program: str, *arguments: str) -> None:
+    """Start a program of ours, see :func:`exit_status`, and stop it once its arguments are read."""
+    parse = argparse.ArgumentParser.parse_args
+
+    def parse_and_stop(parser: argparse.ArgumentParser, *given: object) -> None:
+        parse(parser, *given)
+        raise _ParsedError
+
+    with monkeypatch.context() as patches:
+        patches.setattr(argparse.ArgumentParser, 'parse_args', parse_and_stop)
+        try:
+            status = exit_status(patches, program, *arguments)
+        except _ParsedError:
+            return
+    raise AssertionError(f'{program} {arguments} ended with {status} before it read its arguments')

@@ -2,12 +2,12 @@
 
 import json
 import os
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-from pasted import COMMAND, ROOT
+from pages import ROOT
+from pasted import commands_of, words_of
 
 # One process imports the toolboxes once.
 PROGRAM = """
@@ -64,11 +64,11 @@ def run_from_the_wheel(pasted: str, installed_site: Path, folder: Path) -> str:
         return result.stdout
 
     commands = []
-    for command in COMMAND.findall(pasted):
-        if '\n' in command and "<<'END'" in command:
-            subprocess.run(['bash', '-euc', command], cwd=empty, check=True)
+    for command in commands_of(pasted):
+        if command.startswith(('mmvmlp', 'python', 'pip')):
+            commands.append(words_of(command))
         else:
-            commands.append(shlex.split(command.replace('\\\n', '')))
+            subprocess.run(['bash', '-euc', command], cwd=empty, check=True)
     for command in [command for command in commands if command[0] == 'pip']:
         run('-m', *command)
         commands.remove(command)

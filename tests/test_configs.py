@@ -1,7 +1,6 @@
 """Every config under ``configs/``: what it builds fits together."""
 
 import re
-from copy import deepcopy
 from functools import cache
 from pathlib import Path
 
@@ -11,8 +10,10 @@ from leaf_configs import CONFIGS, by_method_and_family
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, MODELS, init_default_scope
+from pages import blocks_of
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from untrained import build
 
 from mmvmlp.backbones.base import registered_families
 from mmvmlp.config.loading import load_config
@@ -40,17 +41,6 @@ def loaded(path: Path) -> Config:
 def built(path: Path):
     """Build a config's model once for all tests, which only look at it."""
     return build(loaded(path))
-
-
-def build(config: Config, device='meta'):
-    """Build a config's model; on 'meta', without the time and the memory that weights take."""
-    init_default_scope(config.default_scope)
-    model = deepcopy(config.model)
-    # Other toolboxes register the same names.
-    if '.' not in model.type:
-        model.type = f'{config.default_scope}.{model.type}'
-    with torch.device(device):
-        return MODELS.build(model)
 
 
 @every_config
@@ -277,10 +267,8 @@ def test_every_family_has_a_config_for_the_digits():
 
 
 def test_the_readmes_own_config_builds(tmp_path):
-    readme = Path('README.md').read_text()
-    text = readme.partition("```python\n_base_ = 'mmdet::")[2].partition('```')[0]
     child = tmp_path / 'own.py'
-    child.write_text("_base_ = 'mmdet::" + text)
+    child.write_text(blocks_of('README.md', 'python', 'Configs')[0].text)
     config = load_config(child)
     config.model.backbone.init_cfg = None
     model = build(config, 'cpu').eval()
@@ -288,32 +276,19 @@ def test_the_readmes_own_config_builds(tmp_path):
 
 
 def test_model_data_and_schedule_combine_as_documented(tmp_path):
-    page = Path('docs/training.md').read_text()
     child = tmp_path / 'own.py'
-    child.write_text(
-        page.partition('## Other data sets')[2].split('```python\n')[1].split('```')[0]
-    )
+    child.write_text(blocks_of('docs/training.md', 'python', 'Other data sets')[0].text)
     config = load_config(child)
     assert config.train_dataloader.dataset.type == 'Objects365V2Dataset'
     assert build(config).roi_head.bbox_head.num_classes == 365
 
 
 def test_the_pyramid_of_the_networks_page_builds():
-    page = Path('docs/networks.md').read_text()
-    program = page.partition("```python\nbackbone = dict(type='mmvmlp.ResMLP'")[2]
+    (block,) = blocks_of('docs/networks.md', 'python')
     settings = {}
-    exec("backbone = dict(type='mmvmlp.ResMLP'" + program.partition('```')[0], settings)
+    exec(block.text, settings)
     init_default_scope('mmdet')
     maps = MODELS.build(settings['backbone'])(torch.randn(1, 3, 64, 96))
     for neck in settings['neck']:
         maps = MODELS.build(neck)(maps)
     assert [level.shape[2:] for level in maps] == [(16, 24), (8, 12), (4, 6), (2, 3), (1, 2)]
-
-
-def test_the_readmes_python_runs(capsys):
-    readme = Path('README.md').read_text()
-    program = readme.partition('```python\nimport torch')[2].partition('```')[0]
-    exec('import torch' + program, {})
-    printed = capsys.readouterr().out
-    assert '(1, 128, 60, 80) FeatureInfo(channels=128, stride=8)' in printed
-    assert printed.endswith('torch.Size([1, 1000])\n')

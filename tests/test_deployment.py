@@ -1,14 +1,13 @@
 """docs/deployment.md: its consumer runs as it is printed, without mmvmlp and torch."""
 
-import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from exported import save_model
 from mmengine.config import Config
+from pages import blocks_of
 from PIL import Image
 
 from mmvmlp.deploy.export import export_checkpoint
@@ -24,11 +23,8 @@ exec(open(sys.argv[0]).read())
 
 
 def consumer():
-    (program,) = re.findall(
-        r'^```python\n("""Classify.+?)^```$',
-        Path('docs/deployment.md').read_text(),
-        re.MULTILINE | re.DOTALL,
-    )
+    blocks = blocks_of('docs/deployment.md', 'python')
+    (program,) = (block.text for block in blocks if block.text.startswith('"""Classify'))
     return program
 
 

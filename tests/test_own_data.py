@@ -5,31 +5,15 @@ import re
 
 import cv2
 import pytest
-from pasted import ROOT, run_pasted
+from pages import ROOT, blocks_of, shell_code
+from pasted import Terminal
 
 from mmvmlp.config.check import ConfigCheck
 from mmvmlp.config.loading import load_config
 from mmvmlp.datasets.digit_scenes import make_digit_scenes
 
-PAGE = (ROOT / 'docs/own_data.md').read_text()
-SECTIONS = dict(
-    re.findall(r'^## (.+?)\n(?:(?!^## ).)*?^```sh\n(.+?)^```$', PAGE, re.MULTILINE | re.DOTALL)
-)
-RESULTS = {
-    'Boxes and masks in COCO format': ['my_detector/predictions/predictions.json'],
-    "Segmentation masks in ADE20K's layout": ['my_segmentor/iter_10.pth'],
-    'One folder per class': ['my_classifier/epoch_1.pth'],
-}
-# Images and numbers of RoIs that a test can afford, in the place of the page's.
-SMALLER = {
-    '(320, 320)': '(96, 96)',
-    '(1024, 256)': '(256, 64)',
-    '(256, 256)': '(64, 64)',
-    'model = dict(\n    roi_head': (
-        'model = dict(test_cfg=dict(rpn=dict(max_per_img=100)),\n    roi_head'
-    ),
-    'sampler.num=64': 'sampler.num=32',
-}
+PAGE = 'docs/own_data.md'
+SECTIONS = list(dict.fromkeys(block.section for block in blocks_of(PAGE, 'sh')))
 # The other methods that the text below a section's commands names: the config inherited, and what
 # stands in the model's place.
 OTHER_METHODS = {
@@ -44,36 +28,19 @@ OTHER_METHODS = {
 }
 
 
-def test_every_section_has_commands():
-    assert list(SECTIONS) == list(RESULTS)
-
-
-@pytest.mark.parametrize('section', RESULTS)
+@pytest.mark.parametrize('section', SECTIONS)
 def test_a_config_has_at_most_25_lines(section):
-    (config,) = re.findall(r"<<'END'\n(.+?)^END$", SECTIONS[section], re.MULTILINE | re.DOTALL)
-    assert len(config.splitlines()) <= 25
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('section', RESULTS)
-def test_the_commands_work_when_pasted(section, tmp_path, run, monkeypatch):
-    commands = SECTIONS[section]
-    for written, smaller in SMALLER.items():
-        commands = commands.replace(written, smaller)
-    output = run_pasted(commands, tmp_path, run, monkeypatch)
-    # The check before training found nothing that would spoil it.
-    assert not re.search('^error: ', output, re.MULTILINE)
-    for made in RESULTS[section]:
-        assert (tmp_path / 'work_dirs' / made).is_file()
+    assert len(config_of(section).splitlines()) <= 25
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('section', OTHER_METHODS)
 def test_the_other_method_of_a_section_takes_its_config(section, tmp_path, run, monkeypatch):
     inherited, model = OTHER_METHODS[section]
-    assert f'`{inherited}`' in PAGE
-    assert f'`{model}`' in PAGE
-    commands = SECTIONS[section].partition('mmvmlp train')[0]
+    page = (ROOT / PAGE).read_text()
+    assert f'`{inherited}`' in page
+    assert f'`{model}`' in page
+    commands = shell_code(PAGE, section).partition('mmvmlp train')[0]
     commands = re.sub("(?<=^_base_ = ').+(?='$)", inherited, commands, flags=re.MULTILINE)
     if model.startswith('model = '):
         commands = re.sub(r'^model = dict\(\n.+\)$', model, commands, flags=re.MULTILINE)
@@ -81,12 +48,13 @@ def test_the_other_method_of_a_section_takes_its_config(section, tmp_path, run, 
         decode_head = 'decode_head=dict(num_classes=len(classes))'
         commands = commands.replace(decode_head, f'{decode_head}, {model}')
     assert model in commands
-    output = run_pasted(commands, tmp_path, run, monkeypatch)
+    output = Terminal(tmp_path, run, monkeypatch).paste(commands)
     assert not re.search('^error: ', output, re.MULTILINE)
 
 
 def config_of(section):
-    (config,) = re.findall(r"<<'END'\n(.+?)^END$", SECTIONS[section], re.MULTILINE | re.DOTALL)
+    commands = shell_code(PAGE, section)
+    (config,) = re.findall(r"<<'END'\n(.+?)^END$", commands, re.MULTILINE | re.DOTALL)
     return config
 
 

@@ -1,13 +1,13 @@
 """The trained detector in demo/: its size, what the pages say of it, and what it finds."""
 
 import json
-import re
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from pasted import run_pasted
+from pages import blocks_of
+from pasted import Terminal
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from safetensors import safe_open
@@ -43,7 +43,7 @@ def test_the_page_has_its_training_and_its_ap(about):
     assert about['config'] == CONFIG.name
     assert about['command'] in page
     data = about['command'].rpartition(' ')[2]
-    assert f'make-digits {data} --train {json.loads(about["scenes"])["train"]}' in page
+    assert f'mmvmlp make-digits {data} --train {json.loads(about["scenes"])["train"]}' in page
     box, mask = (100 * float(about[name]) for name in ('bbox_mAP', 'segm_mAP'))
     assert f'box AP {box:.1f} and mask AP {mask:.1f}' in page
 
@@ -61,9 +61,8 @@ def test_it_reaches_its_ap(tmp_path, run, scenes, about, options):
 
 
 def test_the_readmes_command_finds_the_digits(tmp_path, run, monkeypatch, scenes):
-    readme = Path('README.md').read_text()
-    (command,) = re.findall(r'^(mmvmlp predict demo(?:.*\\\n)*.*)$', readme, re.MULTILINE)
-    run_pasted(command, tmp_path, run, monkeypatch)
+    _, command = blocks_of('README.md', 'sh', 'mmvmlp')
+    Terminal(tmp_path, run, monkeypatch).paste(command.text)
     (image,) = json.loads(Path('predictions/predictions.json').read_text())['images']
     assert Path('predictions', image['drawing']).is_file()
 
