@@ -283,8 +283,8 @@ def test_model_data_and_schedule_combine_as_documented(tmp_path):
     assert build(config).roi_head.bbox_head.num_classes == 365
 
 
-def test_the_pyramid_of_the_networks_page_builds():
-    (block,) = blocks_of('docs/networks.md', 'python')
+def test_the_pyramid_of_the_page_of_pyramids_builds():
+    (block,) = blocks_of('docs/concepts/pyramids.md', 'python')
     settings = {}
     exec(block.text, settings)
     init_default_scope('mmdet')
