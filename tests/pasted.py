@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
@@ -89,13 +90,17 @@ class Terminal:
         program = self._program(command)
         if program == 'pip':
             name, *arguments = words_of(command)[1:]
-            create_command(name).parse_args(arguments)
+            _, packages = create_command(name).parse_args(arguments)
+            for package in packages:
+                wanted = re.findall(r'^(?:mmvmlp|\.)\[(.+)\]$', package)
+                assert set(wanted) <= set(metadata('mmvmlp').get_all('Provides-Extra')), command
         elif program in ('python', 'mmvmlp', *LAUNCHERS):
             _, words = self._words(command)
             for word in words:
                 # What there is in the repository.
-                if word.startswith(('configs/', 'demo/', 'tests/', 'tools/')):
-                    assert (ROOT / word.partition(':')[0]).exists(), f'{command}\n{word}'
+                file = word.replace('mmvmlp::', 'configs/').partition(':')[0]
+                if file.startswith(('configs/', 'demo/', 'tests/', 'tools/')):
+                    assert (ROOT / file).exists(), f'{command}\n{word}'
             if words[:2] != ['-m', 'pytest']:
                 parse_arguments(self.monkeypatch, *words)
 
