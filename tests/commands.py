@@ -1,6 +1,8 @@
 """Python as a shell would call it, in this process: toolboxes are imported once."""
 
 import argparse
+import gc
+import multiprocessing
 import runpy
 import sys
 from collections.abc import Callable
@@ -23,6 +25,20 @@ def forget_earlier_runs() -> None:
             for kind in kinds:
                 kind._instance_dict.clear()
                 kinds += kind.__subclasses__()
+    _end_workers()
+
+
+def _end_workers() -> None:
+    """End processes that load data, as the end of their program would.
+
+    Collected as garbage, a loader waits five seconds for each: the queue that tells it to end is
+    closed before.
+    """
+    if multiprocessing.active_children() and 'torch.utils.data.dataloader' in sys.modules:
+        loader = sys.modules['torch.utils.data.dataloader']
+        for thing in gc.get_objects():
+            if type(thing) is loader._MultiProcessingDataLoaderIter:
+                thing._shutdown_workers()
 
 
 def exit_status(monkeypatch: pytest.MonkeyPatch, program: str, *arguments: object) -> object:
