@@ -19,7 +19,7 @@ VARIABLE = re.compile(r'(\w+)=(.*)', re.DOTALL)
 # What each starts is in tools/, and how many words of theirs come before its options.
 LAUNCHERS = {'tools/dist_train.sh': ('train.py', 1), 'tools/dist_test.sh': ('test.py', 2)}
 
-# What make would do, as far as it needs no environment.
+# It lists what it would do.
 DRY_RUN = f'make() {{ command make --dry-run --directory {ROOT} "$@"; }}'
 
 
@@ -75,7 +75,7 @@ class Terminal:
         return ''.join(map(self.run_command, commands_of(pasted)))
 
     def run_command(self, command: str) -> str:
-        """Run a command, and return what it printed; ``make`` prints what it would do."""
+        """Run a command, and return what it printed."""
         program = self._program(command)
         if program not in ('python', 'mmvmlp'):
             return self._run_in_shell(command)
@@ -88,7 +88,9 @@ class Terminal:
     def parse_command(self, command: str) -> None:
         """Let the program of a command read its arguments, and do nothing with them."""
         program = self._program(command)
-        if program == 'pip':
+        if program in ('make', 'export'):
+            _bash(f'{DRY_RUN}\n{command}')
+        elif program == 'pip':
             name, *arguments = words_of(command)[1:]
             _, packages = create_command(name).parse_args(arguments)
             for package in packages:
@@ -105,7 +107,7 @@ class Terminal:
                 parse_arguments(self.monkeypatch, *words)
 
     def _run_in_shell(self, command: str) -> str:
-        result = _bash(f'{DRY_RUN}\n{command}\nprintf "\\0"; env --null')
+        result = _bash(f'{command}\nprintf "\\0"; env --null')
         printed, *variables = result.split('\0')
         for name, _, value in (variable.partition('=') for variable in variables):
             if command.startswith('export ') and f' {name}=' in command:
