@@ -6,13 +6,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
 from commands import parse_arguments
 from pages import ROOT
 from pip._internal.commands import create_command
+from pip._vendor import tomli
 
 # Words before a command that set variables for it alone.
 VARIABLE = re.compile(r'(\w+)=(.*)', re.DOTALL)
@@ -91,11 +91,13 @@ class Terminal:
         if program in ('make', 'export'):
             _bash(f'{DRY_RUN}\n{command}')
         elif program == 'pip':
+            project = tomli.loads((ROOT / 'pyproject.toml').read_text())['project']
+            extras = project['optional-dependencies']
             name, *arguments = words_of(command)[1:]
             _, packages = create_command(name).parse_args(arguments)
             for package in packages:
                 wanted = re.findall(r'^(?:mmvmlp|\.)\[(.+)\]$', package)
-                assert set(wanted) <= set(metadata('mmvmlp').get_all('Provides-Extra')), command
+                assert set(wanted) <= extras.keys(), command
         elif program in ('python', 'mmvmlp', *LAUNCHERS):
             _, words = self._words(command)
             for word in words:

@@ -193,7 +193,19 @@ PAGES = {
         made=('work_dirs/mask_rcnn_hire_mlp_s/report.html', 'compared.html'),
     ),
     'docs/own_backbone.md': Page(
-        smaller={'(2, 2, 4, 2)': '(1, 1, 1, 1)', '--repetitions 5': '--repetitions 1'},
+        smaller={
+            '(2, 2, 4, 2)': '(1, 1, 1, 1)',
+            '--repetitions 5': '--repetitions 1',
+            'make-digits data/digits\n': 'make-digits data/digits --train 8 --val 4 --size 96\n',
+            'check-config mask_rcnn_roll_mlp.py\n': (
+                f'check-config mask_rcnn_roll_mlp.py --cfg-options {WITHOUT_WARM_UP}\n'
+            ),
+            'train mask_rcnn_roll_mlp.py\n': (
+                f'train mask_rcnn_roll_mlp.py --cfg-options {WITHOUT_WARM_UP} '
+                'train_cfg.max_epochs=1 param_scheduler.1.end=1\n'
+            ),
+            'epoch_4': 'epoch_1',
+        },
         made=(
             'report.html',
             'roll_mlp.onnx',
@@ -215,11 +227,16 @@ PAGES = {
                 'model = dict(test_cfg=dict(rpn=dict(max_per_img=100)),\n    roi_head'
             ),
             'sampler.num=64': 'sampler.num=32',
+            'max_epochs=16, val_interval=4': 'max_epochs=8, val_interval=8',
+            'param_scheduler[1].end = 16': 'param_scheduler[1].end = 8',
+            'epoch_16': 'epoch_8',
         },
         made=tuple(
             f'work_dirs/{name}'
             for name in (
                 'my_detector/predictions/predictions.json',
+                'my_small_detector/predictions/predictions.json',
+                'my_small_detector/report.html',
                 'my_segmentor/iter_10.pth',
                 'my_classifier/epoch_1.pth',
             )
@@ -266,7 +283,7 @@ PAGES = {
     'docs/quick_start.md': Page(
         smaller={
             # The wheel is there already.
-            'pip install "mmvmlp[demo]"\n': '',
+            'pip install "mmvmlp[demo] @ git+https://github.com/mmvmlp/mmvmlp"\n': '',
             'make-digits data/digits\n': 'make-digits data/digits --train 16 --val 4\n',
             '--work-dir work_dirs/digits\n': (
                 '--work-dir work_dirs/digits --cfg-options train_cfg.max_epochs=1 '
@@ -290,18 +307,22 @@ PAGES = {
     'docs/training.md': Page(
         smaller={
             'hire_mlp_small smlpnet_tiny s2_mlp_deep resmlp_s12 mlp_mixer_s16': 'hire_mlp_tiny',
-            'configs/mask_rcnn_hire_mlp_s.py work_dirs/s/epoch_12.pth': (
-                'configs/mask_rcnn_hire_mlp_nano_digits.py work_dirs/s/epoch_12.pth'
+            'mmvmlp test configs/mask_rcnn_hire_mlp_s.py': (
+                'mmvmlp test configs/mask_rcnn_hire_mlp_nano_digits.py'
             ),
-            'photos/ more/*.jpg --config configs/mask_rcnn_hire_mlp_s.py': (
-                'photos/ more/*.jpg --config configs/mask_rcnn_hire_mlp_nano_digits.py'
+            '--config configs/mask_rcnn_hire_mlp_s.py': (
+                '--config configs/mask_rcnn_hire_mlp_nano_digits.py'
             ),
         },
         before=(
             'mmvmlp make-digits data/digits --train 1 --val 2\n'
             'cp -r data/digits/val2017 photos\ncp -r photos more\n'
         ),
-        untrained={'work_dirs/s/epoch_12.pth': 'configs/mask_rcnn_hire_mlp_nano_digits.py'},
+        untrained={
+            'work_dirs/mask_rcnn_hire_mlp_s/epoch_12.pth': (
+                'configs/mask_rcnn_hire_mlp_nano_digits.py'
+            )
+        },
         inherits={
             'model = dict(\n    backbone=dict(init_cfg': 'mmvmlp::mask_rcnn_hire_mlp_s.py',
             'custom_imports = ': 'mmvmlp::classify_resmlp_s12.py',

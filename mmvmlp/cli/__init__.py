@@ -24,7 +24,7 @@ COMMANDS = {
     'convert': 'convert a checkpoint between published formats and ours',
     'verify': "verify a checkpoint's hash, contents and coverage of a config",
     'publish': 'write a trained model as a folder for the Hugging Face Hub',
-    'export': 'export a trained model to ONNX, or to a torch.export program',
+    'export': 'export a trained model to ONNX, OpenVINO, or a torch.export program',
     'inspect-network': 'draw receptive fields, mixing weights and feature maps of a network',
     'complexity': "print the parameters and MACs of a config's model",
     'benchmark': 'time networks, whole models and training steps beside others',

@@ -1,4 +1,4 @@
-"""Export a trained model to an ONNX file, or to a torch.export program.
+"""Export a trained model to ONNX, to OpenVINO, or to a torch.export program.
 
 A classifier and a segmentor give logits, a detector the feature maps of its backbone and neck, for
 any batch, height and width; or, with --whole, what it detects in one image of one size. The file is

@@ -47,7 +47,7 @@ def parse_arguments() -> argparse.Namespace:
         '--exported',
         type=Path,
         metavar='FILE',
-        help='compute with an ONNX file that `mmvmlp export` made of the checkpoint: backbone and '
+        help='compute with an ONNX or OpenVINO file that `mmvmlp export` made: backbone and '
         'neck of a detector, all of a segmentor or classifier',
     )
     parser.add_argument(
