@@ -85,7 +85,8 @@ OPTIONS = (
 )
 
 
-@HOOKS.register_module()
+# A test runs this module after having imported it.
+@HOOKS.register_module(force=True)
 class StepRecordHook(Hook):
     """Appends the number of each finished step to a file in the work folder."""
 

@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 from commands import parse_arguments
 from pages import ROOT
-from pip._internal.commands import create_command
-from pip._vendor import tomli
 
 # Words before a command that set variables for it alone.
 VARIABLE = re.compile(r'(\w+)=(.*)', re.DOTALL)
@@ -21,6 +19,22 @@ LAUNCHERS = {'tools/dist_train.sh': ('train.py', 1), 'tools/dist_test.sh': ('tes
 
 # It lists what it would do.
 DRY_RUN = f'make() {{ command make --dry-run --directory {ROOT} "$@"; }}'
+
+# In a process of its own: torch.compile fails where pip was imported, with which setuptools leaves
+# distutils alone.
+PARSE_PIP = (
+    'import sys; from pip._internal.commands import create_command; name, *words = sys.argv[1:]; '
+    'print(*create_command(name).parse_args(words)[1], sep="\\n")'
+)
+
+
+def packages_of(words: list[str]) -> list[str]:
+    """Return what a command of pip would install, as pip reads its arguments."""
+    result = subprocess.run(
+        [sys.executable, '-c', PARSE_PIP, *words], capture_output=True, text=True
+    )
+    assert result.returncode == 0, f'{words}\n{result.stderr}'
+    return result.stdout.splitlines()
 
 
 def commands_of(pasted: str) -> Iterator[str]:
@@ -91,13 +105,12 @@ class Terminal:
         if program in ('make', 'export'):
             _bash(f'{DRY_RUN}\n{command}')
         elif program == 'pip':
-            project = tomli.loads((ROOT / 'pyproject.toml').read_text())['project']
-            extras = project['optional-dependencies']
-            name, *arguments = words_of(command)[1:]
-            _, packages = create_command(name).parse_args(arguments)
-            for package in packages:
+            project = (ROOT / 'pyproject.toml').read_text()
+            listed = project.partition('[project.optional-dependencies]')[2].partition('\n[')[0]
+            extras = set(re.findall(r'^(\w+) = \[', listed, re.MULTILINE))
+            for package in packages_of(words_of(command)[1:]):
                 wanted = re.findall(r'^(?:mmvmlp|\.)\[(.+)\]$', package)
-                assert set(wanted) <= extras.keys(), command
+                assert set(wanted) <= extras, command
         elif program in ('python', 'mmvmlp', *LAUNCHERS):
             _, words = self._words(command)
             for word in words:
