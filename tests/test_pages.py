@@ -205,6 +205,7 @@ PAGES = {
                 'train_cfg.max_epochs=1 param_scheduler.1.end=1\n'
             ),
             'epoch_4': 'epoch_1',
+            'roll_mlp_tiny --parts': 'roll_mlp_tiny --shape 64 64 --parts',
         },
         made=(
             'report.html',
