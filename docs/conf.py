@@ -33,14 +33,11 @@ extensions = [
 ]
 myst_enable_extensions = ['colon_fence']
 myst_heading_anchors = 4
-# Of blocks of commands and their output, only what a reader types is copied.
-copybutton_exclude = '.linenos, .gp, .go'
 
 autodoc_member_order = 'bysource'
 autodoc_class_signature = 'mixed'
 autodoc_typehints_format = 'short'
 python_use_unqualified_type_names = True
-napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 

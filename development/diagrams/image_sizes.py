@@ -17,11 +17,12 @@ from development.diagrams.drawing import (
     Spot,
     all_positions,
 )
-from development.diagrams.reads import positions_in, with_positive_weights
+from development.diagrams.reads import positions_in
 from mmvmlp.backbones import ASMLP, ConvMLP, CycleMLP, HireMLP
 from mmvmlp.backbones.base import VisionMLP
 from mmvmlp.backbones.raft_mlp import RaftTokenMixing
 from mmvmlp.inspection.reach import whole_map_statistics
+from mmvmlp.inspection.receptive_field import with_positive_weights
 from mmvmlp.ops import AxialMixing, DenseMixing, Resolution
 from mmvmlp.ops.resample import mix_at_native_size
 

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
-from torch import nn
 
 from development.diagrams.drawing import Position
-
-AnyModule = TypeVar('AnyModule', bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -80,11 +76,3 @@ def measure_reads(
 def positions_in(mask: torch.Tensor) -> tuple[Position, ...]:
     """Return the positions that are True in a mask (H, W)."""
     return tuple((int(row), int(column)) for row, column in mask.nonzero().tolist())
-
-
-def with_positive_weights(module: AnyModule) -> AnyModule:
-    """Make all weights positive, so that no gradients cancel out, and return the module."""
-    module.double().eval().requires_grad_(False)
-    for parameter in module.parameters():
-        parameter.fill_(1 / max(1, parameter[0].numel()))
-    return module

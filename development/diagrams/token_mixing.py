@@ -19,16 +19,12 @@ from development.diagrams.drawing import (
     Spot,
     all_positions,
 )
-from development.diagrams.reads import (
-    Reads,
-    measure_reads,
-    positions_in,
-    with_positive_weights,
-)
+from development.diagrams.reads import Reads, measure_reads, positions_in
 from mmvmlp.backbones.base import VisionMLP, registered_families
 from mmvmlp.backbones.s2_mlp_v2 import shifted_branches
 from mmvmlp.backbones.wave_mlp import mixed_waves
 from mmvmlp.inspection.reach import stated_reach
+from mmvmlp.inspection.receptive_field import with_positive_weights
 from mmvmlp.ops import axial_shift, cycle_shift, spatial_shift
 
 SIDE = 9

@@ -8,10 +8,11 @@ import copy
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from rich.progress import track
+from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
@@ -24,6 +25,8 @@ LARGEST_ROUNDING = 1e-6
 
 SHARES = (0.5, 0.9)
 """Shares of the gradient whose squares are measured."""
+
+AnyModule = TypeVar('AnyModule', bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -138,12 +141,9 @@ def gradient_support(
         For each layer and each position, the pixels with a gradient, (height, width), bool.
 
     Raises:
-        ValueError: If the backbone is fused, the images are too small, or pixels outside the stated
-            reach have an influence.
+        ValueError: If the backbone is fused, or the images are too small.
     """
-    positive = _frozen_copy(backbone).double()
-    for parameter in positive.parameters():
-        parameter.fill_(1 / max(1, parameter[0].numel()))
+    positive = with_positive_weights(backbone)
     layers = layers_of(positive)
     images = torch.ones(
         1, backbone.in_channels, height, width, dtype=torch.float64, requires_grad=True
@@ -158,6 +158,14 @@ def gradient_support(
         ]
         for output in outputs
     ]
+
+
+def with_positive_weights(module: AnyModule) -> AnyModule:
+    """Return a copy in evaluation mode and float64, in which gradients do not cancel out."""
+    positive = _frozen_copy(module).double()
+    for parameter in positive.parameters():
+        parameter.fill_(1 / max(1, parameter[0].numel()))
+    return positive
 
 
 def position_in(output: torch.Tensor, position: tuple[float, float]) -> tuple[int, int]:
@@ -236,8 +244,8 @@ class _PositiveFunctions(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
-def _frozen_copy(backbone: VisionMLP) -> VisionMLP:
-    frozen = copy.deepcopy(backbone)
+def _frozen_copy(module: AnyModule) -> AnyModule:
+    frozen = copy.deepcopy(module)
     frozen.eval().requires_grad_(False)
     return frozen
 

@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
+from mmvmlp.backbones import FeatureInfo, HireMLP
 from mmvmlp.config.check import ConfigCheck
 from mmvmlp.config.check import annotations as annotations_module
 from mmvmlp.config.check.data_sets import records
@@ -306,7 +307,7 @@ def test_unknown_types_of_models_and_data(coco):
     (text,) = errors(1, DIGITS, coco, model__type='NoModel')
     assert 'model cannot be built' in text and 'NoModel' in text
     (text,) = errors(1, DIGITS, coco, model__backbone__type='mmvmlp.NoMLP')
-    assert "'mmvmlp.NoMLP'; for a backbone of your own, install its package" in text
+    assert "'mmvmlp.NoMLP'; for a backbone of your own, @MODELS.register" in text
     (text,) = errors(1, DIGITS, coco, train_dataloader__dataset__type='NoData')
     assert 'train_dataloader cannot be built' in text and 'NoData' in text
 
@@ -340,6 +341,28 @@ def test_the_schedule_is_compared_with_the_training(end, message, coco):
     assert not blocks
     assert message in text
     assert text.endswith('| param_scheduler.1.end=4')
+
+
+@pytest.mark.parametrize(
+    'stated', [FeatureInfo(channels=320, stride=32), FeatureInfo(channels=160, stride=16)], ids=str
+)
+def test_feature_maps_are_compared_with_what_the_backbone_states(stated, coco, monkeypatch):
+    levels = HireMLP.levels
+
+    def wrong_levels(backbone):
+        return (*levels(backbone)[:2], stated, levels(backbone)[3])
+
+    monkeypatch.setattr(HireMLP, 'levels', wrong_levels)
+    (text,) = errors(
+        1,
+        DIGITS,
+        coco,
+        param_scheduler__0__end=1,
+        model__backbone__out_norm=False,
+        model__neck__in_channels=[64, 128, stated.channels, 512],
+    )
+    assert 'map 2 has the shape (320,' in text
+    assert f'levels() states {stated}' in text
 
 
 def test_warm_up_is_compared_with_the_training(coco):

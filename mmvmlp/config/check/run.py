@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.optim import LinearLR
+from mmengine.optim.scheduler.param_scheduler import INF
 from mmengine.registry import MODELS, RUNNERS, VISBACKENDS, VISUALIZERS
 from mmengine.runner import CheckpointLoader, Runner
 from torch.utils.data import DataLoader
@@ -25,23 +26,20 @@ SUGGESTED_WARM_UP = 0.1
 """Fraction of the training that is suggested instead."""
 LARGEST_GAP = 0.05
 """Fraction of the training between its end and that of the schedule, above which it is reported."""
-NO_END = 10**9
-"""End of mmengine's schedulers that have none."""
 
 
 def _fix_of_model(config: Config) -> str:
     """Suggest a fix for a model that cannot be built."""
-    backbone = config.model.get('backbone') or {}
-    kind = str(backbone.get('type', ''))
+    backbone = config.model.get('backbone')
+    kind = str(backbone.get('type', '')) if isinstance(backbone, Mapping) else ''
     try:
         unknown = kind.startswith('mmvmlp.') and MODELS.get(kind) is None
     except ImportError:
-        # The error names the package and what to do with it.
-        return 'what the error says'
+        return 'a package that can be imported, or none'
     if unknown:
         return (
-            f'another type than {kind!r}; for a backbone of your own, install its package, with an '
-            "entry point of the group 'mmvmlp.backbones'"
+            f'another type than {kind!r}; for a backbone of your own, @MODELS.register_module() '
+            "and an installed package with an entry point of the group 'mmvmlp.backbones'"
         )
     return 'another type or argument'
 
@@ -250,7 +248,7 @@ def _end_of_schedule(settings: Any, schedulers: list[Any], runner: Runner) -> It
     share, index = max(ends)
     scheduler = schedulers[index]
     total, unit = _length(scheduler, runner)
-    if abs(share - 1) <= LARGEST_GAP or scheduler.end >= NO_END:
+    if abs(share - 1) <= LARGEST_GAP or scheduler.end >= INF:
         return
     name, length = _setting_of(settings, index, runner)
     yield Finding(

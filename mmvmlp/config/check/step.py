@@ -1,13 +1,15 @@
 """Load a batch of each split, and run one training step."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from mmvmlp.backbones.base import VisionMLP
 from mmvmlp.config.check.finding import Finding, error_as_finding, shown
 from mmvmlp.necks import SimplePyramid
 
@@ -36,12 +38,29 @@ def train_step(config: Config, runner: Runner, batch: Any) -> Iterator[Finding]:
     with error_as_finding(findings, 'weights cannot be initialised', 'check init_cfg'):
         model.init_weights()
     model.train()
+    wrong: list[str] = []
+    hooks = [
+        module.register_forward_hook(
+            lambda backbone, given, maps: wrong.extend(_wrong_levels(backbone, given[0], maps))
+        )
+        for module in model.modules()
+        if isinstance(module, VisionMLP)
+    ]
     with error_as_finding(findings, 'a training step fails', '`mmvmlp train` prints the traceback'):
         with wrapper.optim_context(model):
             losses = model(**model.data_preprocessor(batch, training=True), mode='loss')
         loss, parts = model.parse_losses(losses)
         wrapper.backward(loss)
         wrapper.step()
+    for hook in hooks:
+        hook.remove()
+    if wrong:
+        yield Finding(
+            True,
+            '; '.join(dict.fromkeys(wrong)),
+            'the channels and strides of the maps in levels()',
+        )
+        return
     if findings:
         yield from findings
         return
@@ -51,6 +70,24 @@ def train_step(config: Config, runner: Runner, batch: Any) -> Iterator[Finding]:
     wrapped = config.get('model_wrapper_cfg') or {}
     if not (config.get('find_unused_parameters') or wrapped.get('find_unused_parameters')):
         yield from _without_gradient(model)
+
+
+def _wrong_levels(
+    backbone: VisionMLP, images: torch.Tensor, maps: Sequence[torch.Tensor]
+) -> Iterator[str]:
+    """Compare feature maps with what the backbone states about them."""
+    size = tuple(images.shape[2:])
+    for level, (info, emitted) in enumerate(zip(backbone.feature_info, maps, strict=True)):
+        # Sides that a stride does not divide are rounded.
+        near = all(
+            abs(whole / info.stride - side) <= 1
+            for whole, side in zip(size, emitted.shape[2:], strict=True)
+        )
+        if not near or emitted.shape[1] != info.channels:
+            yield (
+                f'{type(backbone).__name__}: of an image of {size}, map {level} has the shape '
+                f'{tuple(emitted.shape[1:])}, but levels() states {info}'
+            )
 
 
 def _without_gradient(model: Any) -> Iterator[Finding]:
